@@ -1,0 +1,63 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod backend;
+mod backend_ext;
+mod backoff;
+mod bitmap;
+mod clock;
+mod completion_mode;
+mod dead_letter;
+mod delivery;
+mod error;
+mod headers;
+mod id;
+mod lane;
+mod lifecycle;
+mod maintenance;
+mod member;
+mod member_ext;
+mod message;
+mod name;
+mod new_message;
+mod receipt;
+mod settlement;
+mod stats;
+mod strategy;
+mod subscription;
+mod subscription_options;
+mod text_enum;
+mod timestamp;
+mod topic;
+mod transactional;
+
+pub use backend::{Backend, JoinOptions};
+pub use backend_ext::BackendExt;
+pub use backoff::{Backoff, BackoffError};
+pub use bitmap::{GroupBitmap, GroupIndexOutOfRange, MAX_GROUPS};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use completion_mode::CompletionMode;
+pub use dead_letter::{DeadLetter, DeadReason};
+pub use delivery::{Delivery, Fetched, Gap, GapReason};
+pub use error::{Error, ErrorKind, Result};
+pub use headers::Headers;
+pub use id::{GroupIndex, Lane, MessageId, SubscriptionId, TopicId};
+pub use lane::{DEFAULT_LANES, MAX_LANES, lane_of};
+pub use lifecycle::{InvalidTransition, SubscriptionEvent, SubscriptionStatus, Transition};
+pub use maintenance::MaintenanceReport;
+pub use member::{Member, MemberCounters};
+pub use member_ext::MemberExt;
+pub use message::Message;
+pub use name::{GroupName, MAX_NAME_BYTES, MemberName, TopicName};
+pub use new_message::{MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, NewMessage};
+pub use receipt::{CursorReceipt, Receipt, ReceiptForm, TrackedReceipt};
+pub use settlement::{Extension, Outcome, Settlement, Verdict};
+pub use stats::{GroupStats, MessageAccounting};
+pub use strategy::{Claimed, CompletionStrategy, Scope};
+pub use subscription::{StartPosition, Subscribe, Subscription};
+pub use subscription_options::{MAX_LEASE, OnFailure, Ordering, SubscriptionOptions, check_lease};
+#[cfg(feature = "chrono")]
+pub use timestamp::ChronoRangeError;
+pub use timestamp::Timestamp;
+pub use topic::{DeleteTopic, Semantics, Topic, TopicConfig, TopicUpdate};
+pub use transactional::{AsyncWork, OpenTx, Transactional, TransactionalExt};

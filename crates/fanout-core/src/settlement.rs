@@ -1,0 +1,104 @@
+//! What a member says of a delivery, and what became of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Receipt, Timestamp};
+
+/// What a member says of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// It was handled.
+    Done,
+    /// It shall not be handled; it counts as settled.
+    Skip,
+    /// Handling failed, for this reason: deliver it again later, or dead-letter it after the last
+    /// attempt.
+    Fail(String),
+    /// It was not handled: deliver it again at once, as if it had not been fetched.
+    Release,
+}
+
+/// One delivery and what is said of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settlement {
+    /// The delivery.
+    pub receipt: Receipt,
+    /// What is said of it.
+    pub verdict: Verdict,
+}
+
+impl Settlement {
+    /// [`Verdict::Done`].
+    #[must_use]
+    pub const fn done(receipt: Receipt) -> Self {
+        Self {
+            receipt,
+            verdict: Verdict::Done,
+        }
+    }
+
+    /// [`Verdict::Skip`].
+    #[must_use]
+    pub const fn skip(receipt: Receipt) -> Self {
+        Self {
+            receipt,
+            verdict: Verdict::Skip,
+        }
+    }
+
+    /// [`Verdict::Fail`].
+    #[must_use]
+    pub fn fail(receipt: Receipt, reason: impl Into<String>) -> Self {
+        Self {
+            receipt,
+            verdict: Verdict::Fail(reason.into()),
+        }
+    }
+
+    /// [`Verdict::Release`].
+    #[must_use]
+    pub const fn release(receipt: Receipt) -> Self {
+        Self {
+            receipt,
+            verdict: Verdict::Release,
+        }
+    }
+}
+
+/// What became of one settlement. Durable unless stale or out of order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Done, skipped or released.
+    Applied,
+    /// Failed; delivered again at or after this time.
+    Retry {
+        /// When it is due.
+        due: Timestamp,
+    },
+    /// Failed for the last time: settled, with a copy among the dead letters.
+    DeadLettered,
+    /// The receipt is stale; nothing changed.
+    Stale,
+    /// An earlier message of the key is unsettled; nothing changed.
+    OutOfOrder,
+}
+
+impl Outcome {
+    /// Whether the settlement took effect.
+    #[must_use]
+    pub const fn is_effective(self) -> bool {
+        !matches!(self, Self::Stale | Self::OutOfOrder)
+    }
+}
+
+/// What became of one extension of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Extension {
+    /// The lease ends at this time now.
+    Extended {
+        /// The new end.
+        until: Timestamp,
+    },
+    /// The receipt is stale; nothing changed.
+    Stale,
+}
