@@ -43,7 +43,9 @@ pub use error::{Error, ErrorKind, Result};
 pub use headers::Headers;
 pub use id::{GroupIndex, Lane, MessageId, SubscriptionId, TopicId};
 pub use lane::{DEFAULT_LANES, MAX_LANES, lane_of};
-pub use lifecycle::{InvalidTransition, SubscriptionEvent, SubscriptionStatus, Transition};
+pub use lifecycle::{
+    InvalidTransition, SubscriptionEvent, SubscriptionStatus, Transition, UnknownStatus,
+};
 pub use maintenance::MaintenanceReport;
 pub use member::{Member, MemberCounters};
 pub use member_ext::MemberExt;
@@ -51,7 +53,7 @@ pub use message::Message;
 pub use name::{GroupName, MAX_NAME_BYTES, MemberName, TopicName};
 pub use new_message::{MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, NewMessage};
 pub use receipt::{CursorReceipt, Receipt, ReceiptForm, TrackedReceipt};
-pub use settlement::{Extension, Outcome, Settlement, Verdict};
+pub use settlement::{Extension, MAX_ERROR_BYTES, Outcome, Settlement, Verdict, stored_error};
 pub use stats::{GroupStats, MessageAccounting};
 pub use strategy::{Claimed, CompletionStrategy, Scope};
 pub use subscription::{StartPosition, Subscribe, Subscription};

@@ -102,3 +102,35 @@ pub enum Extension {
     /// The receipt is stale; nothing changed.
     Stale,
 }
+
+/// Longest kept text of a failure, in bytes of UTF-8.
+pub const MAX_ERROR_BYTES: usize = 4096;
+
+/// For engines: the text of a failure as it is kept: without U+0000, which Postgres cannot hold,
+/// and at most [`MAX_ERROR_BYTES`] long.
+#[must_use]
+pub fn stored_error(text: &str) -> String {
+    let clean = text.replace('\0', "\u{fffd}");
+    let end = (0..=MAX_ERROR_BYTES.min(clean.len()))
+        .rev()
+        .find(|end| clean.is_char_boundary(*end))
+        .unwrap_or(0);
+    clean[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kept_errors_fit_and_hold_no_nul() {
+        assert_eq!(stored_error("a\0b"), "a\u{fffd}b");
+        assert_eq!(stored_error(&"x".repeat(5000)).len(), MAX_ERROR_BYTES);
+        let long = stored_error(&"é".repeat(3000).replacen('é', "e", 1));
+        assert_eq!(
+            long.len(),
+            MAX_ERROR_BYTES - 1,
+            "cut before the character that does not fit"
+        );
+    }
+}
