@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod backend;
+mod builder;
+mod counters;
+mod error;
+mod floor;
+mod held;
+mod maintenance;
+mod member;
+mod migrator;
+mod pool;
+mod reference_counting;
+mod schema;
+mod storage;
+mod transaction;
+mod transactional;
+
+pub use backend::PostgresBackend;
+pub use builder::PostgresBuilder;
+pub use diesel_async;
+pub use migrator::{MigrationStatus, Migrator};
+pub use pool::Pool;

@@ -1,0 +1,76 @@
+//! How to open the engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fanout_core::{Clock, Error, ErrorKind, Result};
+
+use crate::PostgresBackend;
+use crate::pool::Pool;
+use crate::storage;
+
+/// Opens a [`PostgresBackend`].
+#[derive(Debug)]
+#[must_use]
+pub struct PostgresBuilder {
+    url: String,
+    pool_size: usize,
+    acquire_timeout: Duration,
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl PostgresBuilder {
+    pub(crate) fn new(url: String) -> Self {
+        Self { url, pool_size: 16, acquire_timeout: Duration::from_secs(30), clock: None }
+    }
+
+    /// Most connections at a time, at least 1. Default: 16.
+    pub fn pool_size(mut self, connections: usize) -> Self {
+        self.pool_size = connections;
+        self
+    }
+
+    /// How long a call waits for a connection. Default: 30 s.
+    pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
+        self.acquire_timeout = timeout;
+        self
+    }
+
+    /// Takes time from this clock instead of the database's: for tests.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Opens the engine on a pool of its own.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the database cannot be reached;
+    /// [`ErrorKind::SchemaMismatch`] when its schema is missing, older or newer than this library;
+    /// [`ErrorKind::IsolationLevel`] when the database's default is not READ COMMITTED;
+    /// [`ErrorKind::InvalidInput`] for a pool of no connections.
+    pub async fn connect(self) -> Result<PostgresBackend> {
+        if self.pool_size == 0 {
+            return Err(Error::new(ErrorKind::InvalidInput, "pool_size must be 1 or more"));
+        }
+        let pool = Pool::deadpool(&self.url, self.pool_size, self.acquire_timeout)?;
+        Self::open(pool, self.clock).await
+    }
+
+    /// Opens the engine on a pool of the application's. The pool's own settings count; the URL,
+    /// the size and the timeout of this builder do not.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(self, pool: impl Into<Pool> + Send) -> Result<PostgresBackend> {
+        Self::open(pool.into(), self.clock).await
+    }
+
+    async fn open(pool: Pool, clock: Option<Arc<dyn Clock>>) -> Result<PostgresBackend> {
+        let mut connection = pool.get().await?;
+        storage::database::check_isolation(&mut connection).await?;
+        storage::ledger::check(&mut connection).await?;
+        drop(connection);
+        Ok(PostgresBackend::open(pool, clock))
+    }
+}

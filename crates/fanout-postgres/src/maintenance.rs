@@ -1,0 +1,61 @@
+//! Upkeep that no call of a consumer or publisher does.
+
+use diesel_async::AsyncPgConnection;
+use fanout_core::{Error, MaintenanceReport, Result, Timestamp, TopicId};
+
+use crate::error::ResultExt;
+use crate::reference_counting::BATCH;
+use crate::storage::{log, settlements, subscriptions, topics, tracking, upkeep};
+
+/// Does what is due, once, for all topics. A topic that fails does not keep others from theirs; the
+/// first failure is returned at the end.
+pub(crate) async fn maintain(
+    connection: &mut AsyncPgConnection,
+    now: Option<Timestamp>,
+) -> Result<MaintenanceReport> {
+    let mut report = MaintenanceReport::default();
+    let mut failure: Option<Error> = None;
+    for topic in upkeep::topics(connection).await? {
+        if let Err(error) = maintain_topic(connection, topic, now, &mut report).await {
+            failure.get_or_insert(error);
+        }
+    }
+    for topic in topics::deleted(connection).await? {
+        topics::drop_storage(connection, topic).await?;
+    }
+    failure.map_or(Ok(report), Err)
+}
+
+async fn maintain_topic(
+    connection: &mut AsyncPgConnection,
+    topic: TopicId,
+    now: Option<Timestamp>,
+    report: &mut MaintenanceReport,
+) -> Result<()> {
+    report.leaves_created += log::ensure_leaves(connection, topic).await.committing()?;
+    for subscription in settlements::unfolded(connection, topic).await? {
+        loop {
+            let folded = settlements::fold(connection, subscription, BATCH, now).await?;
+            report.settlements_folded += folded;
+            if folded == 0 {
+                break;
+            }
+        }
+    }
+    for subscription in subscriptions::catching_up(connection, topic).await? {
+        if subscriptions::catch_up(connection, subscription).await? {
+            report.subscriptions_caught_up += 1;
+        }
+    }
+    subscriptions::free_bits(connection, topic).await?;
+    for group in subscriptions::released_bits(connection, topic).await? {
+        loop {
+            let reaped = tracking::reap(connection, topic, group, BATCH, now).await?;
+            report.rows_reaped += reaped;
+            if reaped == 0 {
+                break;
+            }
+        }
+    }
+    Ok(())
+}

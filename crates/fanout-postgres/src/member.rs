@@ -1,0 +1,207 @@
+//! A consumer's session: routes to the strategies.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use diesel_async::AsyncPgConnection;
+use fanout_core::{
+    Backend, CompletionStrategy, Error, ErrorKind, Extension, Fetched, Member, MemberCounters,
+    MemberName, Outcome, Receipt, Result, Scope, Settlement, Subscription, SubscriptionStatus,
+    TopicId, check_lease,
+};
+use parking_lot::RwLock;
+
+use crate::PostgresBackend;
+use crate::counters::Counters;
+use crate::error::{foreign_receipt, topic_not_found};
+use crate::held::Held;
+use crate::pool::Connection;
+use crate::reference_counting::ReferenceCounting;
+use crate::storage::subscriptions;
+
+/// One running consumer of a group.
+#[derive(Debug)]
+pub(crate) struct PostgresMember {
+    backend: PostgresBackend,
+    topic: TopicId,
+    name: MemberName,
+    subscription: RwLock<Subscription>,
+    tracked: ReferenceCounting,
+    counters: Arc<Counters>,
+    held: Held,
+    left: AtomicBool,
+}
+
+impl PostgresMember {
+    pub(crate) fn new(
+        backend: PostgresBackend,
+        topic: TopicId,
+        name: MemberName,
+        subscription: Subscription,
+    ) -> Self {
+        let counters = Arc::new(Counters::default());
+        let tracked = ReferenceCounting::new(backend.clock(), counters.clone());
+        Self {
+            backend,
+            topic,
+            name,
+            subscription: RwLock::new(subscription),
+            tracked,
+            counters,
+            held: Held::default(),
+            left: AtomicBool::new(false),
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        let subscription = self.subscription.read();
+        Scope {
+            topic: self.topic,
+            topic_name: subscription.topic.clone(),
+            subscription: subscription.id,
+            group: subscription.group_index,
+            options: subscription.options.clone(),
+        }
+    }
+
+    async fn connection(&self) -> Result<Connection> {
+        if self.left.load(Relaxed) {
+            return Err(Error::new(
+                ErrorKind::Closed,
+                format!("member has left its group member=`{}`", self.name),
+            ));
+        }
+        self.backend.connection().await
+    }
+
+    /// Why a subscription delivers nothing any more.
+    async fn ended(&self, connection: &mut AsyncPgConnection, scope: &Scope) -> Error {
+        match subscriptions::get(connection, &scope.topic_name, scope.subscription).await {
+            Ok(None) => topic_not_found(&scope.topic_name),
+            Ok(Some(subscription)) => subscription_ended(&subscription),
+            Err(error) => error,
+        }
+    }
+
+    /// Whether the topic was deleted: then its hot functions are gone too.
+    async fn topic_is_gone(&self, connection: &mut AsyncPgConnection, scope: &Scope) -> bool {
+        matches!(
+            subscriptions::get(connection, &scope.topic_name, scope.subscription).await,
+            Ok(None)
+        )
+    }
+}
+
+pub(crate) fn subscription_ended(subscription: &Subscription) -> Error {
+    Error::new(
+        ErrorKind::SubscriptionEnded,
+        format!(
+            "subscription has ended topic=`{}` group=`{}` status=`{}`",
+            subscription.topic, subscription.group, subscription.status
+        ),
+    )
+}
+
+#[async_trait]
+impl Member for PostgresMember {
+    fn subscription(&self) -> Subscription {
+        self.subscription.read().clone()
+    }
+
+    fn name(&self) -> &MemberName {
+        &self.name
+    }
+
+    async fn fetch(&self, limit: usize) -> Result<Fetched> {
+        let mut connection = self.connection().await?;
+        if limit == 0 {
+            return Err(Error::new(ErrorKind::InvalidInput, "limit must be 1 or more"));
+        }
+        let scope = self.scope();
+        let claimed = match self.tracked.claim(&mut connection, &scope, limit).await {
+            Err(error) if error.kind() == ErrorKind::Database => {
+                return Err(if self.topic_is_gone(&mut connection, &scope).await {
+                    topic_not_found(&scope.topic_name)
+                } else {
+                    error
+                });
+            }
+            claimed => claimed?,
+        };
+        match claimed.status {
+            SubscriptionStatus::Active | SubscriptionStatus::Paused => {
+                self.counters.delivered(claimed.fetched.deliveries.len());
+                self.held.take(&claimed.fetched.deliveries);
+                Ok(claimed.fetched)
+            }
+            SubscriptionStatus::Cancelled | SubscriptionStatus::Dead => {
+                Err(self.ended(&mut connection, &scope).await)
+            }
+        }
+    }
+
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Outcome>> {
+        let mut connection = self.connection().await?;
+        let scope = self.scope();
+        let outcomes = match self.tracked.settle(&mut connection, &scope, settlements).await {
+            Err(error)
+                if error.kind() == ErrorKind::Database
+                    && self.topic_is_gone(&mut connection, &scope).await =>
+            {
+                vec![Outcome::Stale; settlements.len()]
+            }
+            outcomes => outcomes?,
+        };
+        self.counters.outcomes(&outcomes);
+        self.held.settled(settlements, &outcomes);
+        Ok(outcomes)
+    }
+
+    async fn extend(&self, receipts: &[Receipt], by: Duration) -> Result<Vec<Extension>> {
+        let mut connection = self.connection().await?;
+        check_lease(by)?;
+        self.tracked.extend(&mut connection, &self.scope(), receipts, by).await
+    }
+
+    async fn heartbeat(&self) -> Result<Subscription> {
+        drop(self.connection().await?);
+        let scope = self.scope();
+        let group = self.subscription.read().group.clone();
+        let beaten = self.backend.heartbeat(&scope.topic_name, &group).await?;
+        if beaten.id != scope.subscription {
+            let mut connection = self.connection().await?;
+            return Err(self.ended(&mut connection, &scope).await);
+        }
+        self.subscription.write().clone_from(&beaten);
+        Ok(beaten)
+    }
+
+    fn counters(&self) -> MemberCounters {
+        self.counters.read()
+    }
+
+    async fn leave(&self) -> Result<()> {
+        if self.left.swap(true, Relaxed) {
+            return Ok(());
+        }
+        let releases = self.held.releases();
+        if releases.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.backend.connection().await?;
+        self.tracked.settle(&mut connection, &self.scope(), &releases).await?;
+        Ok(())
+    }
+}
+
+/// The topic and group that all receipts are of.
+pub(crate) fn common_group(receipts: &[Receipt]) -> Result<Option<(TopicId, fanout_core::GroupIndex)>> {
+    let Some(first) = receipts.first() else { return Ok(None) };
+    let group = (first.topic(), first.group());
+    match receipts.iter().find(|receipt| (receipt.topic(), receipt.group()) != group) {
+        Some(other) => Err(foreign_receipt(other)),
+        None => Ok(Some(group)),
+    }
+}

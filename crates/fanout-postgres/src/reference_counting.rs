@@ -1,0 +1,435 @@
+//! Completion by reference counting: a tracking row per message and group, and a bitmap.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use diesel_async::AsyncPgConnection;
+use fanout_core::{
+    Claimed, Clock, CompletionMode, CompletionStrategy, DeadReason, Delivery, Error, ErrorKind,
+    Extension, Fetched, Message, MessageId, Outcome, Receipt, ReceiptForm, Result, Scope, Settlement,
+    Timestamp, TopicId, TrackedReceipt, Verdict, stored_error,
+};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::counters::Counters;
+use crate::error::foreign_receipt;
+use crate::floor::{Floor, Question};
+use crate::storage::tracking::{self, GivenUp, Leased};
+use crate::storage::{log, settlements, subscriptions};
+
+/// How often a session looks after the floor of its claims and the leaves ahead.
+const UPKEEP_INTERVAL: Duration = Duration::from_millis(500);
+/// After how many new ids a session looks whether leaves are needed.
+const LEAF_CHECK_IDS: i64 = 250_000;
+/// Most settlements folded, or rows reaped, by one statement.
+pub(crate) const BATCH: i32 = 1000;
+
+/// A member session's view of its group's tracking rows.
+#[derive(Debug)]
+pub(crate) struct ReferenceCounting {
+    clock: Option<Arc<dyn Clock>>,
+    counters: Arc<Counters>,
+    upkeep: Mutex<Upkeep>,
+}
+
+#[derive(Debug, Default)]
+struct Upkeep {
+    floor: Floor,
+    done_at: Option<Instant>,
+    leaves_checked_at: Option<i64>,
+}
+
+impl ReferenceCounting {
+    pub(crate) fn new(clock: Option<Arc<dyn Clock>>, counters: Arc<Counters>) -> Self {
+        Self { clock, counters, upkeep: Mutex::default() }
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        self.clock.as_ref().map(|clock| clock.now())
+    }
+
+    /// What a claim found to be done. Failures are left to the next claim and to maintenance: the
+    /// messages that were just leased must reach the consumer.
+    async fn tidy(&self, connection: &mut AsyncPgConnection, scope: &Scope, claim: &tracking::Claim) {
+        let result = async {
+            if claim.unfolded {
+                settlements::fold(connection, scope.subscription, BATCH, self.now()).await?;
+            }
+            if claim.catching_up {
+                subscriptions::catch_up(connection, scope.subscription).await?;
+            } else if self.upkeep_is_due() {
+                self.raise_floor(connection, scope).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = result.await {
+            tracing::warn!(topic = %scope.topic_name, %error, "upkeep after a claim failed");
+        }
+    }
+
+    fn upkeep_is_due(&self) -> bool {
+        let mut upkeep = self.upkeep.lock();
+        let now = Instant::now();
+        let due = upkeep.done_at.is_none_or(|last| now - last >= UPKEEP_INTERVAL);
+        if due {
+            upkeep.done_at = Some(now);
+        }
+        due
+    }
+
+    /// Two steps at most: who publishes, and if that decided an id, what is owed above the floor.
+    async fn raise_floor(&self, connection: &mut AsyncPgConnection, scope: &Scope) -> Result<()> {
+        for _ in 0..2 {
+            let question = self.upkeep.lock().floor.question();
+            match question {
+                Question::Publishers(awaited) => {
+                    let seen = tracking::observe_publishers(connection, scope.topic, &awaited).await?;
+                    let drawn = seen.drawn;
+                    self.upkeep.lock().floor.publishers(drawn, seen.open, seen.remaining);
+                    self.ensure_leaves(connection, scope, drawn).await?;
+                }
+                Question::LowestOwed(floor) => {
+                    let lowest =
+                        tracking::lowest_owed(connection, scope.topic, scope.group, floor).await?;
+                    self.upkeep.lock().floor.lowest_owed(lowest);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn ensure_leaves(
+        &self,
+        connection: &mut AsyncPgConnection,
+        scope: &Scope,
+        drawn: i64,
+    ) -> Result<()> {
+        use crate::error::ResultExt;
+        let due = {
+            let mut upkeep = self.upkeep.lock();
+            let due = upkeep.leaves_checked_at.is_none_or(|last| drawn - last >= LEAF_CHECK_IDS);
+            if due {
+                upkeep.leaves_checked_at = Some(drawn);
+            }
+            due
+        };
+        if due {
+            log::ensure_leaves(connection, scope.topic).await.committing()?;
+        }
+        Ok(())
+    }
+
+    /// Gives up what was leased too often without any outcome; the rest is delivered.
+    async fn sort_out_poison(
+        &self,
+        connection: &mut AsyncPgConnection,
+        scope: &Scope,
+        leased: Vec<Leased>,
+    ) -> Vec<Leased> {
+        let (poison, sound): (Vec<_>, Vec<_>) =
+            leased.into_iter().partition(|lease| lease.stalls >= scope.options.max_stalls);
+        for lease in poison {
+            let given_up = GivenUp {
+                id: lease.id.0,
+                token: lease.token,
+                attempts: lease.failures,
+                reason: DeadReason::Poison,
+                error: None,
+            };
+            let result =
+                tracking::dead_letter(connection, scope.subscription, &given_up, self.now()).await;
+            if let Err(error) = result {
+                // Its lease stands; when that expires the next claim finds it again.
+                tracing::warn!(topic = %scope.topic_name, id = %lease.id, %error, "poison message was not dead-lettered");
+            }
+        }
+        sound
+    }
+
+    /// Settles distinct messages, whatever the verdicts; outcomes by message.
+    async fn settle_distinct(
+        &self,
+        connection: &mut AsyncPgConnection,
+        scope: &Scope,
+        batch: &BTreeMap<i64, (TrackedReceipt, &Verdict)>,
+    ) -> Result<BTreeMap<i64, Outcome>> {
+        let mut work = Work::default();
+        for (id, (receipt, verdict)) in batch {
+            work.add(*id, receipt, verdict, scope);
+        }
+        let mut outcomes = BTreeMap::new();
+        let result = self.perform(connection, scope, &work, &mut outcomes).await;
+        match result {
+            Ok(()) => Ok(outcomes),
+            Err(error) if outcomes.is_empty() => Err(error),
+            // Part of it stands already, so this is no plain failure.
+            Err(error) => Err(Error::new(
+                ErrorKind::Unknown,
+                format!("some settlements stand and some failed: {error}"),
+            )
+            .with_source(error)),
+        }
+    }
+
+    async fn perform(
+        &self,
+        connection: &mut AsyncPgConnection,
+        scope: &Scope,
+        work: &Work,
+        outcomes: &mut BTreeMap<i64, Outcome>,
+    ) -> Result<()> {
+        let now = self.now();
+        if !work.settle.ids.is_empty() {
+            self.settle_rows(connection, scope, &work.settle, outcomes).await?;
+        }
+        if !work.fail.ids.is_empty() {
+            let (fail, delays, errors) = (&work.fail, &work.delays, &work.errors);
+            let due =
+                tracking::fail(connection, scope, &fail.ids, &fail.tokens, delays, errors, now).await?;
+            outcomes.extend(due.into_iter().map(|(id, due)| (id, Outcome::Retry { due })));
+        }
+        if !work.release.ids.is_empty() {
+            let released =
+                tracking::release(connection, scope, &work.release.ids, &work.release.tokens).await?;
+            outcomes.extend(released.into_iter().map(|id| (id, Outcome::Applied)));
+        }
+        for given_up in &work.give_up {
+            if tracking::dead_letter(connection, scope.subscription, given_up, now).await? {
+                outcomes.insert(given_up.id, Outcome::DeadLettered);
+            }
+        }
+        Ok(())
+    }
+
+    /// First whatever no other group is settling right now; then the rest, waiting, in a
+    /// transaction of its own: one that holds records must not wait for others.
+    async fn settle_rows(
+        &self,
+        connection: &mut AsyncPgConnection,
+        scope: &Scope,
+        rows: &Rows,
+        outcomes: &mut BTreeMap<i64, Outcome>,
+    ) -> Result<()> {
+        let now = self.now();
+        let first =
+            tracking::settle(connection, scope, &rows.ids, &rows.tokens, false, now).await?;
+        let (applied, conflicts) = (first.applied.len(), first.conflicted.len());
+        self.counters.completions(applied + conflicts, conflicts);
+        outcomes.extend(first.applied.into_iter().map(|id| (id, Outcome::Applied)));
+        if conflicts > 0 {
+            let rest = rows.only(&first.conflicted);
+            let second =
+                tracking::settle(connection, scope, &rest.ids, &rest.tokens, true, now).await?;
+            outcomes.extend(second.applied.into_iter().map(|id| (id, Outcome::Applied)));
+        }
+        Ok(())
+    }
+}
+
+/// Messages, ascending, with the tokens of their leases.
+#[derive(Default)]
+struct Rows {
+    ids: Vec<i64>,
+    tokens: Vec<i64>,
+}
+
+impl Rows {
+    fn push(&mut self, id: i64, token: i64) {
+        self.ids.push(id);
+        self.tokens.push(token);
+    }
+
+    fn only(&self, wanted: &[i64]) -> Self {
+        let wanted: HashSet<_> = wanted.iter().collect();
+        let (ids, tokens) = self
+            .ids
+            .iter()
+            .zip(&self.tokens)
+            .filter(|(id, _)| wanted.contains(id))
+            .unzip();
+        Self { ids, tokens }
+    }
+}
+
+/// The statements that a batch of settlements needs.
+#[derive(Default)]
+struct Work {
+    settle: Rows,
+    fail: Rows,
+    delays: Vec<Duration>,
+    errors: Vec<String>,
+    release: Rows,
+    give_up: Vec<GivenUp>,
+}
+
+impl Work {
+    /// Ids come in ascending order.
+    fn add(&mut self, id: i64, receipt: &TrackedReceipt, verdict: &Verdict, scope: &Scope) {
+        match verdict {
+            Verdict::Done | Verdict::Skip => self.settle.push(id, receipt.token),
+            Verdict::Release => self.release.push(id, receipt.token),
+            Verdict::Fail(reason) if receipt.attempt >= scope.options.max_attempts => {
+                self.give_up.push(GivenUp {
+                    id,
+                    token: receipt.token,
+                    attempts: receipt.attempt,
+                    reason: DeadReason::AttemptsExhausted,
+                    error: Some(stored_error(reason)),
+                });
+            }
+            Verdict::Fail(reason) => {
+                self.fail.push(id, receipt.token);
+                self.delays.push(scope.options.backoff.delay(receipt.attempt, jitter()));
+                self.errors.push(stored_error(reason));
+            }
+        }
+    }
+}
+
+/// A fraction in [0, 1). When a message is due again is told to the caller, so nothing needs to
+/// replay it.
+fn jitter() -> f64 {
+    rand::RngExt::random(&mut rand::rng())
+}
+
+/// The receipt's private form, if it belongs to this subscription's accounting.
+fn tracked(receipt: &Receipt, scope: &Scope) -> Result<TrackedReceipt> {
+    match receipt.form() {
+        ReceiptForm::Tracked(tracked) if (tracked.topic, tracked.group) == (scope.topic, scope.group) => {
+            Ok(*tracked)
+        }
+        _ => Err(foreign_receipt(receipt)),
+    }
+}
+
+#[async_trait]
+impl CompletionStrategy for ReferenceCounting {
+    type Connection = AsyncPgConnection;
+
+    fn mode(&self) -> CompletionMode {
+        CompletionMode::ReferenceCounting
+    }
+
+    /// Nothing: publishers write for every subscription that they see.
+    async fn open(&self, _connection: &mut AsyncPgConnection, _scope: &Scope) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self, connection: &mut AsyncPgConnection, scope: &Scope) -> Result<u64> {
+        tracking::reap(connection, scope.topic, scope.group, BATCH, self.now()).await
+    }
+
+    async fn claim(
+        &self,
+        connection: &mut AsyncPgConnection,
+        scope: &Scope,
+        limit: usize,
+    ) -> Result<Claimed> {
+        let floor = self.upkeep.lock().floor.value();
+        let mut claim = tracking::claim(connection, scope, floor, limit, self.now()).await?;
+        self.tidy(connection, scope, &claim).await;
+        let leased = std::mem::take(&mut claim.leased);
+        let leased = self.sort_out_poison(connection, scope, leased).await;
+        let deliveries = leased.into_iter().map(|lease| delivery(scope, lease)).collect();
+        Ok(Claimed { status: claim.status, fetched: Fetched { deliveries, gaps: Vec::new() } })
+    }
+
+    async fn settle(
+        &self,
+        connection: &mut AsyncPgConnection,
+        scope: &Scope,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Outcome>> {
+        let receipts = settlements
+            .iter()
+            .map(|settlement| tracked(&settlement.receipt, scope))
+            .collect::<Result<Vec<_>>>()?;
+        let mut outcomes = vec![Outcome::Stale; settlements.len()];
+        let mut used = HashSet::new();
+        let mut open: Vec<usize> =
+            (0..receipts.len()).filter(|index| used.insert(receipts[*index])).collect();
+        // One message under two receipts needs two rounds; at most one of them is valid.
+        while !open.is_empty() {
+            let mut batch = BTreeMap::new();
+            let mut index_of = BTreeMap::new();
+            open.retain(|index| {
+                let id = receipts[*index].id.0;
+                let taken = index_of.contains_key(&id);
+                if !taken {
+                    batch.insert(id, (receipts[*index], &settlements[*index].verdict));
+                    index_of.insert(id, *index);
+                }
+                taken
+            });
+            for (id, outcome) in self.settle_distinct(connection, scope, &batch).await? {
+                outcomes[index_of[&id]] = outcome;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    async fn extend(
+        &self,
+        connection: &mut AsyncPgConnection,
+        scope: &Scope,
+        receipts: &[Receipt],
+        by: Duration,
+    ) -> Result<Vec<Extension>> {
+        let rows = receipts
+            .iter()
+            .map(|receipt| tracked(receipt, scope))
+            .collect::<Result<Vec<_>>>()?;
+        let distinct: BTreeMap<(i64, i64), ()> =
+            rows.iter().map(|row| ((row.id.0, row.token), ())).collect();
+        let (ids, tokens): (Vec<_>, Vec<_>) = distinct.into_keys().unzip();
+        let extended: BTreeMap<_, _> =
+            tracking::extend(connection, scope, &ids, &tokens, by, self.now()).await?.into_iter().collect();
+        Ok(rows
+            .iter()
+            .map(|row| match extended.get(&(row.id.0, row.token)) {
+                Some(until) => Extension::Extended { until: *until },
+                None => Extension::Stale,
+            })
+            .collect())
+    }
+
+    async fn lowest_unsettled(
+        &self,
+        connection: &mut AsyncPgConnection,
+        topic: TopicId,
+    ) -> Result<Option<MessageId>> {
+        let lowest = tracking::lowest_owed_by_any(connection, topic).await?;
+        Ok(lowest.map(MessageId))
+    }
+
+    async fn remaining(&self, connection: &mut AsyncPgConnection, scope: &Scope) -> Result<u64> {
+        tracking::count_owed(connection, scope.topic, scope.group).await
+    }
+}
+
+fn delivery(scope: &Scope, lease: Leased) -> Delivery {
+    let attempt = lease.failures + 1;
+    let receipt = Receipt::new(ReceiptForm::Tracked(TrackedReceipt {
+        topic: scope.topic,
+        group: scope.group,
+        id: lease.id,
+        attempt,
+        token: lease.token,
+    }));
+    Delivery {
+        message: Message {
+            topic: scope.topic_name.clone(),
+            id: lease.id,
+            key: lease.key,
+            headers: lease.headers,
+            payload: lease.payload,
+            created_at: lease.created_at,
+        },
+        attempt,
+        until: lease.until,
+        receipt,
+    }
+}

@@ -1,0 +1,15 @@
+//! All statements. One documented function a statement; no query text elsewhere but in migrations.
+
+mod call;
+pub(crate) mod database;
+pub(crate) mod dead_letters;
+mod fns;
+pub(crate) mod ledger;
+pub(crate) mod log;
+pub(crate) mod observation;
+pub(crate) mod settlements;
+pub(crate) mod subscriptions;
+mod time;
+pub(crate) mod topics;
+pub(crate) mod tracking;
+pub(crate) mod upkeep;

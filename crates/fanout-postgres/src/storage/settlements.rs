@@ -1,0 +1,96 @@
+//! Settlements inside callers' transactions.
+
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use fanout_core::{GroupIndex, Result, SubscriptionId, Timestamp, TopicId};
+
+use super::call::call;
+use super::subscriptions::bit;
+use super::time::from_timestamp;
+use crate::error::ResultExt;
+use crate::schema::{outbox_settlements as settlements, outbox_topic_subscriptions as subscriptions};
+
+/// Settles messages, distinct and ascending, in the transaction that the connection is in: all, or
+/// an error.
+pub(crate) async fn settle_in(
+    connection: &mut AsyncPgConnection,
+    subscription: SubscriptionId,
+    ids: &[i64],
+    tokens: &[i64],
+) -> Result<()> {
+    let binds = (
+        subscription.0.into_sql::<BigInt>(),
+        ids.into_sql::<Array<BigInt>>(),
+        tokens.into_sql::<Array<BigInt>>(),
+    );
+    call::<(), _>("settle_in", binds).execute(connection).await.reading()?;
+    Ok(())
+}
+
+/// The live subscription whose bit this is.
+pub(crate) async fn subscription_of(
+    connection: &mut AsyncPgConnection,
+    topic: TopicId,
+    group: GroupIndex,
+) -> Result<Option<SubscriptionId>> {
+    let id: Option<i64> = subscriptions::table
+        .filter(subscriptions::topic_id.eq(topic.0))
+        .filter(subscriptions::group_index.eq(bit(group)))
+        .filter(subscriptions::status.ne("CANCELLED"))
+        .select(subscriptions::subscription_id)
+        .first(connection)
+        .await
+        .optional()
+        .reading()?;
+    Ok(id.map(SubscriptionId))
+}
+
+/// Moves up to `limit` committed settlements into the accounting; returns how many.
+pub(crate) async fn fold(
+    connection: &mut AsyncPgConnection,
+    subscription: SubscriptionId,
+    limit: i32,
+    now: Option<Timestamp>,
+) -> Result<u64> {
+    let binds = (
+        subscription.0.into_sql::<BigInt>(),
+        limit.into_sql::<Integer>(),
+        now.map(from_timestamp).into_sql::<Nullable<Timestamptz>>(),
+    );
+    let rows: i64 = call::<BigInt, _>("fold", binds).get_result(connection).await.committing()?;
+    Ok(u64::try_from(rows).unwrap_or(0))
+}
+
+/// The subscriptions of a topic, ended ones included, that have settlements to fold.
+pub(crate) async fn unfolded(
+    connection: &mut AsyncPgConnection,
+    topic: TopicId,
+) -> Result<Vec<SubscriptionId>> {
+    let ids: Vec<i64> = subscriptions::table
+        .filter(subscriptions::topic_id.eq(topic.0))
+        .filter(subscriptions::group_index.eq_any(
+            settlements::table
+                .filter(settlements::topic_id.eq(topic.0))
+                .select(settlements::group_index),
+        ))
+        .select(subscriptions::subscription_id)
+        .order(subscriptions::subscription_id)
+        .load(connection)
+        .await
+        .reading()?;
+    Ok(ids.into_iter().map(SubscriptionId).collect())
+}
+
+/// Whether a topic has, or had, a group with this bit.
+pub(crate) async fn bit_is_known(
+    connection: &mut AsyncPgConnection,
+    topic: TopicId,
+    group: GroupIndex,
+) -> Result<bool> {
+    use crate::schema::consumer_group_index as bits;
+    diesel::select(diesel::dsl::exists(bits::table.find((topic.0, bit(group)))))
+        .get_result(connection)
+        .await
+        .reading()
+}

@@ -1,0 +1,411 @@
+//! Subscriptions and the groups' bits.
+
+use std::collections::BTreeMap;
+
+use diesel::data_types::{PgInterval, PgTimestamp};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use fanout_core::{
+    Backoff, Error, ErrorKind, GroupIndex, GroupName, MAX_GROUPS, MessageId, Result, StartPosition,
+    Subscription, SubscriptionId, SubscriptionOptions, SubscriptionStatus, Timestamp, Topic, TopicId,
+    TopicName,
+};
+
+use super::call::call;
+use super::fns::time_or_now;
+use super::time::{from_duration, from_timestamp, to_duration, to_timestamp};
+use crate::error::{ResultExt, corrupt};
+use crate::schema::{
+    consumer_group_index as bits, outbox_consumer_groups as tracking,
+    outbox_topic_subscriptions as subscriptions,
+};
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = subscriptions)]
+struct Row {
+    subscription_id: i64,
+    group_name: String,
+    group_index: i16,
+    status: String,
+    ordering: String,
+    on_failure: String,
+    lease: PgInterval,
+    max_attempts: i32,
+    max_stalls: i32,
+    backoff_initial: PgInterval,
+    backoff_max: PgInterval,
+    backoff_multiplier: f64,
+    backoff_jitter: f64,
+    heartbeat_interval: PgInterval,
+    heartbeat_timeout: PgInterval,
+    start_position: String,
+    start_id: Option<i64>,
+    start_at: Option<PgTimestamp>,
+    subscribed_at: PgTimestamp,
+    status_changed_at: PgTimestamp,
+    last_heartbeat_at: PgTimestamp,
+}
+
+impl Row {
+    fn into_subscription(self, topic: &TopicName) -> Result<Subscription> {
+        let start = match (self.start_position.as_str(), self.start_id, self.start_at) {
+            ("from-now", ..) => StartPosition::FromNow,
+            ("from-beginning", ..) => StartPosition::FromBeginning,
+            ("from-message", Some(id), _) => StartPosition::FromMessage(MessageId(id)),
+            ("from-timestamp", _, Some(at)) => StartPosition::FromTimestamp(to_timestamp(at)),
+            _ => return Err(corrupt("start position", &self.start_position)),
+        };
+        Ok(Subscription {
+            id: SubscriptionId(self.subscription_id),
+            topic: topic.clone(),
+            group: GroupName::new(&self.group_name)?,
+            group_index: group_index(self.group_index)?,
+            status: self
+                .status
+                .parse()
+                .map_err(|_| corrupt("subscription status", &self.status))?,
+            start,
+            options: SubscriptionOptions {
+                ordering: self.ordering.parse()?,
+                on_failure: self.on_failure.parse()?,
+                lease: to_duration(self.lease),
+                max_attempts: u32::try_from(self.max_attempts).unwrap_or(1),
+                max_stalls: u32::try_from(self.max_stalls).unwrap_or(1),
+                backoff: Backoff::new()
+                    .with_initial(to_duration(self.backoff_initial))
+                    .with_max(to_duration(self.backoff_max))
+                    .with_multiplier(self.backoff_multiplier)
+                    .with_jitter(self.backoff_jitter),
+                heartbeat_interval: to_duration(self.heartbeat_interval),
+                heartbeat_timeout: to_duration(self.heartbeat_timeout),
+            },
+            subscribed_at: to_timestamp(self.subscribed_at),
+            status_changed_at: to_timestamp(self.status_changed_at),
+            last_heartbeat_at: to_timestamp(self.last_heartbeat_at),
+        })
+    }
+}
+
+#[derive(AsChangeset, Insertable)]
+#[diesel(table_name = subscriptions)]
+struct Options {
+    ordering: &'static str,
+    on_failure: &'static str,
+    lease: PgInterval,
+    max_attempts: i32,
+    max_stalls: i32,
+    backoff_initial: PgInterval,
+    backoff_max: PgInterval,
+    backoff_multiplier: f64,
+    backoff_jitter: f64,
+    heartbeat_interval: PgInterval,
+    heartbeat_timeout: PgInterval,
+}
+
+impl From<&SubscriptionOptions> for Options {
+    fn from(options: &SubscriptionOptions) -> Self {
+        Self {
+            ordering: options.ordering.as_str(),
+            on_failure: options.on_failure.as_str(),
+            lease: from_duration(options.lease),
+            max_attempts: i32::try_from(options.max_attempts).unwrap_or(i32::MAX),
+            max_stalls: i32::try_from(options.max_stalls).unwrap_or(i32::MAX),
+            backoff_initial: from_duration(options.backoff.initial),
+            backoff_max: from_duration(options.backoff.max),
+            backoff_multiplier: options.backoff.multiplier,
+            backoff_jitter: options.backoff.jitter,
+            heartbeat_interval: from_duration(options.heartbeat_interval),
+            heartbeat_timeout: from_duration(options.heartbeat_timeout),
+        }
+    }
+}
+
+fn group_index(bit: i16) -> Result<GroupIndex> {
+    u16::try_from(bit).map(GroupIndex).map_err(|_| corrupt("group index", &bit))
+}
+
+/// A group's bit as the database holds it.
+pub(crate) fn bit(group: GroupIndex) -> i16 {
+    i16::try_from(group.0).unwrap_or(i16::MAX)
+}
+
+/// Serialises the changes of a topic's subscriptions until the transaction ends.
+pub(crate) async fn lock_membership(connection: &mut AsyncPgConnection, topic: TopicId) -> Result<()> {
+    use diesel::sql_types::Integer;
+    call::<(), _>("lock_membership", (topic.0.into_sql::<Integer>(),))
+        .execute(connection)
+        .await
+        .reading()?;
+    Ok(())
+}
+
+/// Reads a group's latest subscription, cancelled or not.
+pub(crate) async fn latest(
+    connection: &mut AsyncPgConnection,
+    topic: &Topic,
+    group: &GroupName,
+) -> Result<Option<Subscription>> {
+    subscriptions::table
+        .filter(subscriptions::topic_id.eq(topic.id.0))
+        .filter(subscriptions::group_name.eq(group.as_str()))
+        .order(subscriptions::subscription_id.desc())
+        .select(Row::as_select())
+        .first(connection)
+        .await
+        .optional()
+        .reading()?
+        .map(|row| row.into_subscription(&topic.name))
+        .transpose()
+}
+
+/// Reads a subscription of a topic; none when the topic is gone.
+pub(crate) async fn get(
+    connection: &mut AsyncPgConnection,
+    topic: &TopicName,
+    id: SubscriptionId,
+) -> Result<Option<Subscription>> {
+    subscriptions::table
+        .find(id.0)
+        .select(Row::as_select())
+        .first(connection)
+        .await
+        .optional()
+        .reading()?
+        .map(|row| row.into_subscription(topic))
+        .transpose()
+}
+
+/// Reads all subscriptions of a topic, by group and age.
+pub(crate) async fn list(
+    connection: &mut AsyncPgConnection,
+    topic: &Topic,
+) -> Result<Vec<Subscription>> {
+    let rows: Vec<Row> = subscriptions::table
+        .filter(subscriptions::topic_id.eq(topic.id.0))
+        .order((subscriptions::group_name, subscriptions::subscription_id))
+        .select(Row::as_select())
+        .load(connection)
+        .await
+        .reading()?;
+    rows.into_iter().map(|row| row.into_subscription(&topic.name)).collect()
+}
+
+/// Gives a group a bit: the lowest freed one below which the log was dropped, or a new one. The
+/// caller has locked the membership.
+pub(crate) async fn allocate_bit(
+    connection: &mut AsyncPgConnection,
+    topic: &Topic,
+    group: &GroupName,
+) -> Result<GroupIndex> {
+    let freed: Option<i16> = bits::table
+        .filter(bits::topic_id.eq(topic.id.0))
+        .filter(bits::released)
+        .filter(bits::freed_id.le(topic.dropped_id.0))
+        .filter(diesel::dsl::not(diesel::dsl::exists(
+            tracking::table
+                .filter(tracking::topic_id.eq(topic.id.0))
+                .filter(tracking::group_index.eq(bits::group_index)),
+        )))
+        .order(bits::group_index)
+        .select(bits::group_index)
+        .first(connection)
+        .await
+        .optional()
+        .reading()?;
+    if let Some(bit) = freed {
+        diesel::update(bits::table.find((topic.id.0, bit)))
+            .set((
+                bits::group_name.eq(group.as_str()),
+                bits::released.eq(false),
+                bits::freed_id.eq(None::<i64>),
+            ))
+            .execute(connection)
+            .await
+            .reading()?;
+        return group_index(bit);
+    }
+    let highest: Option<i16> = bits::table
+        .filter(bits::topic_id.eq(topic.id.0))
+        .select(diesel::dsl::max(bits::group_index))
+        .first(connection)
+        .await
+        .reading()?;
+    let next = highest.map_or(0, |highest| highest + 1);
+    if next >= i16::try_from(MAX_GROUPS).unwrap_or(i16::MAX) {
+        return Err(Error::new(
+            ErrorKind::CapacityExceeded,
+            format!("topic has no bit left for another group topic=`{}` limit=`{MAX_GROUPS}`", topic.name),
+        ));
+    }
+    diesel::insert_into(bits::table)
+        .values((
+            bits::topic_id.eq(topic.id.0),
+            bits::group_index.eq(next),
+            bits::group_name.eq(group.as_str()),
+        ))
+        .execute(connection)
+        .await
+        .reading()?;
+    group_index(next)
+}
+
+/// Writes a new subscription from now on. Its snapshot is this statement's.
+pub(crate) async fn insert(
+    connection: &mut AsyncPgConnection,
+    topic: &Topic,
+    group: &GroupName,
+    index: GroupIndex,
+    options: &SubscriptionOptions,
+    now: Option<Timestamp>,
+) -> Result<Subscription> {
+    let now = now.map(from_timestamp);
+    diesel::insert_into(subscriptions::table)
+        .values((
+            subscriptions::topic_id.eq(topic.id.0),
+            subscriptions::group_name.eq(group.as_str()),
+            subscriptions::group_index.eq(bit(index)),
+            subscriptions::status.eq(SubscriptionStatus::Active.as_str()),
+            Options::from(options),
+            subscriptions::start_position.eq("from-now"),
+            subscriptions::subscribed_at.eq(time_or_now(now)),
+            subscriptions::status_changed_at.eq(time_or_now(now)),
+            subscriptions::last_heartbeat_at.eq(time_or_now(now)),
+        ))
+        .returning(Row::as_returning())
+        .get_result(connection)
+        .await
+        .reading()?
+        .into_subscription(&topic.name)
+}
+
+/// Replaces a subscription's options.
+pub(crate) async fn set_options(
+    connection: &mut AsyncPgConnection,
+    id: SubscriptionId,
+    options: &SubscriptionOptions,
+) -> Result<()> {
+    diesel::update(subscriptions::table.find(id.0))
+        .set(Options::from(options))
+        .execute(connection)
+        .await
+        .reading()?;
+    Ok(())
+}
+
+/// Changes a subscription's status.
+pub(crate) async fn set_status(
+    connection: &mut AsyncPgConnection,
+    id: SubscriptionId,
+    status: SubscriptionStatus,
+    now: Option<Timestamp>,
+) -> Result<()> {
+    diesel::update(subscriptions::table.find(id.0))
+        .set((
+            subscriptions::status.eq(status.as_str()),
+            subscriptions::status_changed_at.eq(time_or_now(now.map(from_timestamp))),
+        ))
+        .execute(connection)
+        .await
+        .reading()?;
+    Ok(())
+}
+
+/// Notes a sign of life.
+pub(crate) async fn beat(
+    connection: &mut AsyncPgConnection,
+    id: SubscriptionId,
+    now: Option<Timestamp>,
+) -> Result<()> {
+    diesel::update(subscriptions::table.find(id.0))
+        .set(subscriptions::last_heartbeat_at.eq(time_or_now(now.map(from_timestamp))))
+        .execute(connection)
+        .await
+        .reading()?;
+    Ok(())
+}
+
+/// Frees a group's name for a later subscription, which gets another bit.
+pub(crate) async fn release_bit(
+    connection: &mut AsyncPgConnection,
+    topic: TopicId,
+    group: GroupIndex,
+) -> Result<()> {
+    diesel::update(bits::table.find((topic.0, bit(group))))
+        .set(bits::released.eq(true))
+        .execute(connection)
+        .await
+        .reading()?;
+    Ok(())
+}
+
+/// Notes for each released bit of a topic the id above which no message can carry it. Runs after the
+/// release committed.
+pub(crate) async fn free_bits(connection: &mut AsyncPgConnection, topic: TopicId) -> Result<()> {
+    use diesel::sql_types::Integer;
+    call::<(), _>("free_bits", (topic.0.into_sql::<Integer>(),))
+        .execute(connection)
+        .await
+        .committing()?;
+    Ok(())
+}
+
+/// The names of a topic's groups by bit, those of released bits included.
+pub(crate) async fn names(
+    connection: &mut AsyncPgConnection,
+    topic: TopicId,
+) -> Result<BTreeMap<u16, GroupName>> {
+    let rows: Vec<(i16, String)> = bits::table
+        .filter(bits::topic_id.eq(topic.0))
+        .select((bits::group_index, bits::group_name))
+        .load(connection)
+        .await
+        .reading()?;
+    rows.into_iter()
+        .map(|(bit, name)| Ok((group_index(bit)?.0, GroupName::new(&name)?)))
+        .collect()
+}
+
+/// The released bits of a topic that may still have rows.
+pub(crate) async fn released_bits(
+    connection: &mut AsyncPgConnection,
+    topic: TopicId,
+) -> Result<Vec<GroupIndex>> {
+    let rows: Vec<i16> = bits::table
+        .filter(bits::topic_id.eq(topic.0))
+        .filter(bits::released)
+        .filter(diesel::dsl::exists(
+            tracking::table
+                .filter(tracking::topic_id.eq(topic.0))
+                .filter(tracking::group_index.eq(bits::group_index)),
+        ))
+        .select(bits::group_index)
+        .load(connection)
+        .await
+        .reading()?;
+    rows.into_iter().map(group_index).collect()
+}
+
+/// The subscriptions of a topic that may lack messages of publishers that were open when they began.
+pub(crate) async fn catching_up(
+    connection: &mut AsyncPgConnection,
+    topic: TopicId,
+) -> Result<Vec<SubscriptionId>> {
+    let rows: Vec<i64> = subscriptions::table
+        .filter(subscriptions::topic_id.eq(topic.0))
+        .filter(subscriptions::status.ne(SubscriptionStatus::Cancelled.as_str()))
+        .filter(diesel::dsl::not(subscriptions::caught_up))
+        .select(subscriptions::subscription_id)
+        .load(connection)
+        .await
+        .reading()?;
+    Ok(rows.into_iter().map(SubscriptionId).collect())
+}
+
+/// One step of catching up; tells whether it is done.
+pub(crate) async fn catch_up(connection: &mut AsyncPgConnection, id: SubscriptionId) -> Result<bool> {
+    call::<Bool, _>("catch_up", (id.0.into_sql::<BigInt>(),))
+        .get_result(connection)
+        .await
+        .committing()
+}

@@ -1,0 +1,73 @@
+//! Explicit transactions, safe against a dropped future.
+
+use async_trait::async_trait;
+use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager};
+use fanout_core::{OpenTx, Result};
+
+use crate::error::ResultExt;
+use crate::pool::{Connection, Pool};
+
+/// A transaction on a connection of the pool. Dropping it closes the connection, so that nothing
+/// half done stays open behind the pool's back.
+pub(crate) struct Transaction(Option<Connection>);
+
+impl Transaction {
+    /// Begins one. Begin and commit are explicit, because a closure-based transaction hides which
+    /// of the two failed.
+    pub(crate) async fn begin(pool: &Pool) -> Result<Self> {
+        // Held by the guard before BEGIN is sent: dropping this future discards it too.
+        let mut transaction = Self(Some(pool.get().await?));
+        AnsiTransactionManager::begin_transaction(transaction.connection()).await.reading()?;
+        Ok(transaction)
+    }
+
+    /// The connection, for statements inside.
+    pub(crate) fn connection(&mut self) -> &mut AsyncPgConnection {
+        self.0.as_mut().expect("present until the transaction ends, which consumes it")
+    }
+
+    /// Makes it durable and gives the connection back.
+    pub(crate) async fn commit(mut self) -> Result<()> {
+        AnsiTransactionManager::commit_transaction(self.connection()).await.committing()?;
+        drop(self.0.take());
+        Ok(())
+    }
+
+    /// Undoes it and gives the connection back.
+    pub(crate) async fn rollback(mut self) -> Result<()> {
+        AnsiTransactionManager::rollback_transaction(self.connection()).await.reading()?;
+        drop(self.0.take());
+        Ok(())
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            connection.discard();
+        }
+    }
+}
+
+impl std::fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transaction").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl OpenTx for Transaction {
+    type Tx = AsyncPgConnection;
+
+    fn tx(&mut self) -> &mut AsyncPgConnection {
+        self.connection()
+    }
+
+    async fn commit(self: Box<Self>) -> Result<()> {
+        Transaction::commit(*self).await
+    }
+
+    async fn rollback(self: Box<Self>) -> Result<()> {
+        Transaction::rollback(*self).await
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of the Postgres engine, on throwaway databases.
+
+mod smoke;
+mod support;
