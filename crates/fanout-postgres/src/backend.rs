@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use async_trait::async_trait;
 use diesel_async::AsyncPgConnection;
 use fanout_core::{
-    Backend, Clock, CompletionMode, DeadLetter, DeleteTopic, Error, ErrorKind, GroupName, GroupStats,
-    JoinOptions, MaintenanceReport, Member, MemberName, MessageAccounting, MessageId, NewMessage,
-    Ordering, Result, Semantics, StartPosition, Subscribe, Subscription, SubscriptionEvent,
-    SubscriptionStatus, Timestamp, Topic, TopicConfig, TopicId, TopicName, TopicUpdate, Transition,
+    Backend, Clock, CompletionMode, DeadLetter, DeleteTopic, Error, ErrorKind, GroupName,
+    GroupStats, JoinOptions, MaintenanceReport, Member, MemberName, MessageAccounting, MessageId,
+    NewMessage, Ordering, Result, Semantics, StartPosition, Subscribe, Subscription,
+    SubscriptionEvent, SubscriptionStatus, Timestamp, Topic, TopicConfig, TopicId, TopicName,
+    TopicUpdate, Transition,
 };
 
 use crate::PostgresBuilder;
@@ -55,7 +56,12 @@ impl PostgresBackend {
 
     pub(crate) fn open(pool: Pool, clock: Option<Arc<dyn Clock>>) -> Self {
         let (closed, members) = (AtomicBool::new(false), AtomicU64::new(0));
-        Self(Arc::new(Shared { pool, clock, closed, members }))
+        Self(Arc::new(Shared {
+            pool,
+            clock,
+            closed,
+            members,
+        }))
     }
 
     /// Refuses all further calls and closes the pool.
@@ -109,7 +115,10 @@ impl PostgresBackend {
         if event == SubscriptionEvent::Cancel && topic.config.semantics == Semantics::Queue {
             return Err(Error::new(
                 ErrorKind::InvalidTransition,
-                format!("a queue's built-in subscription cannot be cancelled topic=`{}`", topic.name),
+                format!(
+                    "a queue's built-in subscription cannot be cancelled topic=`{}`",
+                    topic.name
+                ),
             ));
         }
         let transition = before.status.on(event).map_err(|error| {
@@ -158,16 +167,24 @@ async fn require(
     topic: &Topic,
     group: &GroupName,
 ) -> Result<Subscription> {
-    subscriptions::latest(connection, topic, group).await?.ok_or_else(|| {
-        Error::new(
-            ErrorKind::SubscriptionNotFound,
-            format!("subscription not found topic=`{}` group=`{group}`", topic.name),
-        )
-    })
+    subscriptions::latest(connection, topic, group)
+        .await?
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::SubscriptionNotFound,
+                format!(
+                    "subscription not found topic=`{}` group=`{group}`",
+                    topic.name
+                ),
+            )
+        })
 }
 
 fn unsupported(what: &str) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("{what} needs cursors, which this version does not have yet"))
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("{what} needs cursors, which this version does not have yet"),
+    )
 }
 
 #[async_trait]
@@ -225,7 +242,10 @@ impl Backend for PostgresBackend {
         if owed > 0 && mode == DeleteTopic::IfSettled {
             return Err(Error::new(
                 ErrorKind::WouldLoseMessages,
-                format!("groups still owe settlements topic=`{}` unsettled=`{owed}`", topic.name),
+                format!(
+                    "groups still owe settlements topic=`{}` unsettled=`{owed}`",
+                    topic.name
+                ),
             ));
         }
         topics::delete(connection, topic.id).await?;
@@ -257,7 +277,10 @@ impl Backend for PostgresBackend {
         if topic.config.semantics == Semantics::Queue {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
-                format!("a queue has its one subscription built in topic=`{}`", topic.name),
+                format!(
+                    "a queue has its one subscription built in topic=`{}`",
+                    topic.name
+                ),
             ));
         }
         subscriptions::lock_membership(connection, topic.id).await?;
@@ -308,8 +331,11 @@ impl Backend for PostgresBackend {
     async fn cancel(&self, topic: &TopicName, group: &GroupName) -> Result<Subscription> {
         let found = self.topic(topic).await?;
         // What callers' transactions have settled by now counts as settled.
-        self.fold_topic(&mut *self.connection().await?, found.id).await?;
-        let cancelled = self.on_event(topic, group, SubscriptionEvent::Cancel).await?;
+        self.fold_topic(&mut *self.connection().await?, found.id)
+            .await?;
+        let cancelled = self
+            .on_event(topic, group, SubscriptionEvent::Cancel)
+            .await?;
         if let Err(error) = self.reap(found.id, &cancelled).await {
             tracing::warn!(%topic, %group, %error, "rows of a cancelled subscription are left to maintenance");
         }
@@ -317,7 +343,8 @@ impl Backend for PostgresBackend {
     }
 
     async fn heartbeat(&self, topic: &TopicName, group: &GroupName) -> Result<Subscription> {
-        self.on_event(topic, group, SubscriptionEvent::Heartbeat).await
+        self.on_event(topic, group, SubscriptionEvent::Heartbeat)
+            .await
     }
 
     async fn subscription(&self, topic: &TopicName, group: &GroupName) -> Result<Subscription> {
@@ -332,19 +359,30 @@ impl Backend for PostgresBackend {
         subscriptions::list(&mut connection, &topic).await
     }
 
-    async fn publish(&self, topic: &TopicName, messages: Vec<NewMessage>) -> Result<Vec<MessageId>> {
+    async fn publish(
+        &self,
+        topic: &TopicName,
+        messages: Vec<NewMessage>,
+    ) -> Result<Vec<MessageId>> {
         NewMessage::check_batch(&messages)?;
         let mut connection = self.connection().await?;
         for _ in 1..LEAF_ATTEMPTS {
-            match log::publish(&mut connection, topic, &messages, self.now()).await.committing() {
+            match log::publish(&mut connection, topic, &messages, self.now())
+                .await
+                .committing()
+            {
                 Err(error) if error.kind() == ErrorKind::LeafMissing => {
                     let found = topics::get(&mut connection, topic).await?;
-                    log::ensure_leaves(&mut connection, found.id).await.committing()?;
+                    log::ensure_leaves(&mut connection, found.id)
+                        .await
+                        .committing()?;
                 }
                 published => return published,
             }
         }
-        log::publish(&mut connection, topic, &messages, self.now()).await.committing()
+        log::publish(&mut connection, topic, &messages, self.now())
+            .await
+            .committing()
     }
 
     async fn join(
@@ -362,18 +400,27 @@ impl Backend for PostgresBackend {
             (Semantics::PubSub, None) => {
                 return Err(Error::new(
                     ErrorKind::InvalidInput,
-                    format!("consumers of a pub/sub topic name their group topic=`{}`", topic.name),
+                    format!(
+                        "consumers of a pub/sub topic name their group topic=`{}`",
+                        topic.name
+                    ),
                 ));
             }
             (Semantics::Queue, Some(group)) => {
                 return Err(Error::new(
                     ErrorKind::InvalidInput,
-                    format!("consumers of a queue name no group topic=`{}` group=`{group}`", topic.name),
+                    format!(
+                        "consumers of a queue name no group topic=`{}` group=`{group}`",
+                        topic.name
+                    ),
                 ));
             }
         };
         let subscription = require(&mut connection, &topic, group).await?;
-        if matches!(subscription.status, SubscriptionStatus::Cancelled | SubscriptionStatus::Dead) {
+        if matches!(
+            subscription.status,
+            SubscriptionStatus::Cancelled | SubscriptionStatus::Dead
+        ) {
             return Err(subscription_ended(&subscription));
         }
         let name = match options.name {
@@ -383,7 +430,12 @@ impl Backend for PostgresBackend {
                 MemberName::new(format!("{}-{number}", std::process::id()))?
             }
         };
-        Ok(Arc::new(PostgresMember::new(self.clone(), topic.id, name, subscription)))
+        Ok(Arc::new(PostgresMember::new(
+            self.clone(),
+            topic.id,
+            name,
+            subscription,
+        )))
     }
 
     async fn maintain(&self) -> Result<MaintenanceReport> {
@@ -409,7 +461,14 @@ impl Backend for PostgresBackend {
         if !subscription.status.is_live() {
             return Ok(Vec::new());
         }
-        observation::pending(&mut connection, topic.id, subscription.group_index, after, limit).await
+        observation::pending(
+            &mut connection,
+            topic.id,
+            subscription.group_index,
+            after,
+            limit,
+        )
+        .await
     }
 
     async fn accounting(

@@ -21,7 +21,12 @@ pub struct PostgresBuilder {
 
 impl PostgresBuilder {
     pub(crate) fn new(url: String) -> Self {
-        Self { url, pool_size: 16, acquire_timeout: Duration::from_secs(30), clock: None }
+        Self {
+            url,
+            pool_size: 16,
+            acquire_timeout: Duration::from_secs(30),
+            clock: None,
+        }
     }
 
     /// Most connections at a time, at least 1. Default: 16.
@@ -51,7 +56,10 @@ impl PostgresBuilder {
     /// [`ErrorKind::InvalidInput`] for a pool of no connections.
     pub async fn connect(self) -> Result<PostgresBackend> {
         if self.pool_size == 0 {
-            return Err(Error::new(ErrorKind::InvalidInput, "pool_size must be 1 or more"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "pool_size must be 1 or more",
+            ));
         }
         let pool = Pool::deadpool(&self.url, self.pool_size, self.acquire_timeout)?;
         Self::open(pool, self.clock).await

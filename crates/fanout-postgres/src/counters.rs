@@ -20,14 +20,19 @@ impl Counters {
     }
 
     pub(crate) fn outcomes(&self, outcomes: &[Outcome]) {
-        let effective = outcomes.iter().filter(|outcome| outcome.is_effective()).count();
+        let effective = outcomes
+            .iter()
+            .filter(|outcome| outcome.is_effective())
+            .count();
         self.settled.fetch_add(effective as u64, Relaxed);
-        self.refused.fetch_add((outcomes.len() - effective) as u64, Relaxed);
+        self.refused
+            .fetch_add((outcomes.len() - effective) as u64, Relaxed);
     }
 
     pub(crate) fn completions(&self, attempts: usize, conflicts: usize) {
         self.completion_attempts.fetch_add(attempts as u64, Relaxed);
-        self.completion_conflicts.fetch_add(conflicts as u64, Relaxed);
+        self.completion_conflicts
+            .fetch_add(conflicts as u64, Relaxed);
     }
 
     pub(crate) fn read(&self) -> MemberCounters {

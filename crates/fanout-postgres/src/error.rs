@@ -44,7 +44,10 @@ pub(crate) fn classify(error: &DieselError, effect: Effect) -> (ErrorKind, Strin
         ) => {
             let message = one_line(info.message());
             match effect {
-                Effect::None => (ErrorKind::Unavailable, format!("connection broke: {message}")),
+                Effect::None => (
+                    ErrorKind::Unavailable,
+                    format!("connection broke: {message}"),
+                ),
                 Effect::Possible => (
                     ErrorKind::Unknown,
                     format!("connection broke before the answer, the change may stand: {message}"),
@@ -55,9 +58,10 @@ pub(crate) fn classify(error: &DieselError, effect: Effect) -> (ErrorKind, Strin
             kind_of(*kind, info.constraint_name(), info.message()),
             one_line(info.message()),
         ),
-        DieselError::BrokenTransactionManager => {
-            (ErrorKind::Unavailable, "the connection's transaction is broken".to_owned())
-        }
+        DieselError::BrokenTransactionManager => (
+            ErrorKind::Unavailable,
+            "the connection's transaction is broken".to_owned(),
+        ),
         other => (ErrorKind::Database, one_line(&other.to_string())),
     }
 }
@@ -84,6 +88,7 @@ fn kind_of(kind: DatabaseErrorKind, constraint: Option<&str>, message: &str) -> 
     if kind == DatabaseErrorKind::SerializationFailure
         || message == "deadlock detected"
         || message == "canceling statement due to lock timeout"
+        || message.starts_with("current transaction is aborted")
     {
         return ErrorKind::Conflict;
     }
@@ -109,10 +114,16 @@ pub(crate) fn foreign_receipt(receipt: &fanout_core::Receipt) -> Error {
 
 /// There is no such topic.
 pub(crate) fn topic_not_found(topic: &fanout_core::TopicName) -> Error {
-    Error::new(ErrorKind::TopicNotFound, format!("topic not found topic=`{topic}`"))
+    Error::new(
+        ErrorKind::TopicNotFound,
+        format!("topic not found topic=`{topic}`"),
+    )
 }
 
 /// The database holds a value that this version does not know.
 pub(crate) fn corrupt(what: &str, value: &dyn std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Database, format!("database holds an unknown {what} value=`{value}`"))
+    Error::new(
+        ErrorKind::Database,
+        format!("database holds an unknown {what} value=`{value}`"),
+    )
 }

@@ -34,7 +34,11 @@ impl Floor {
         if self.decided > self.value {
             return Question::LowestOwed(self.value);
         }
-        Question::Publishers(self.candidate.as_ref().map_or_else(Vec::new, |(_, open)| open.clone()))
+        Question::Publishers(
+            self.candidate
+                .as_ref()
+                .map_or_else(Vec::new, |(_, open)| open.clone()),
+        )
     }
 
     /// `drawn` was read before the publishers were listed; `remaining` are those asked for that are
@@ -92,7 +96,11 @@ mod tests {
         assert_eq!(floor.question(), Question::Publishers(open(&["a", "b"])));
         floor.publishers(20, open(&["b", "c"]), open(&["b"]));
         assert_eq!(floor.value(), 0);
-        assert_eq!(floor.question(), Question::Publishers(open(&["b"])), "not for later ones");
+        assert_eq!(
+            floor.question(),
+            Question::Publishers(open(&["b"])),
+            "not for later ones"
+        );
         floor.publishers(30, open(&["c"]), vec![]);
         assert_eq!(floor.question(), Question::LowestOwed(0));
         floor.lowest_owed(None);
@@ -105,7 +113,11 @@ mod tests {
         floor.publishers(10, vec![], vec![]);
         floor.lowest_owed(Some(4));
         assert_eq!(floor.value(), 3);
-        assert_eq!(floor.question(), Question::Publishers(vec![]), "asks afresh");
+        assert_eq!(
+            floor.question(),
+            Question::Publishers(vec![]),
+            "asks afresh"
+        );
         floor.publishers(10, vec![], vec![]);
         assert_eq!(floor.question(), Question::LowestOwed(3));
         floor.lowest_owed(Some(4));

@@ -11,7 +11,9 @@ pub(crate) struct Held(Mutex<HashMap<MessageId, Receipt>>);
 
 impl Held {
     pub(crate) fn take(&self, deliveries: &[Delivery]) {
-        self.0.lock().extend(deliveries.iter().map(|d| (d.message.id, d.receipt)));
+        self.0
+            .lock()
+            .extend(deliveries.iter().map(|d| (d.message.id, d.receipt)));
     }
 
     /// Forgets what was settled, or turned out to be no longer ours.
@@ -28,7 +30,10 @@ impl Held {
     pub(crate) fn releases(&self) -> Vec<Settlement> {
         let held = std::mem::take(&mut *self.0.lock());
         held.into_values()
-            .map(|receipt| Settlement { receipt, verdict: Verdict::Release })
+            .map(|receipt| Settlement {
+                receipt,
+                verdict: Verdict::Release,
+            })
             .collect()
     }
 

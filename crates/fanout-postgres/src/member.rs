@@ -117,7 +117,10 @@ impl Member for PostgresMember {
     async fn fetch(&self, limit: usize) -> Result<Fetched> {
         let mut connection = self.connection().await?;
         if limit == 0 {
-            return Err(Error::new(ErrorKind::InvalidInput, "limit must be 1 or more"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "limit must be 1 or more",
+            ));
         }
         let scope = self.scope();
         let claimed = match self.tracked.claim(&mut connection, &scope, limit).await {
@@ -145,7 +148,11 @@ impl Member for PostgresMember {
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Outcome>> {
         let mut connection = self.connection().await?;
         let scope = self.scope();
-        let outcomes = match self.tracked.settle(&mut connection, &scope, settlements).await {
+        let outcomes = match self
+            .tracked
+            .settle(&mut connection, &scope, settlements)
+            .await
+        {
             Err(error)
                 if error.kind() == ErrorKind::Database
                     && self.topic_is_gone(&mut connection, &scope).await =>
@@ -162,7 +169,9 @@ impl Member for PostgresMember {
     async fn extend(&self, receipts: &[Receipt], by: Duration) -> Result<Vec<Extension>> {
         let mut connection = self.connection().await?;
         check_lease(by)?;
-        self.tracked.extend(&mut connection, &self.scope(), receipts, by).await
+        self.tracked
+            .extend(&mut connection, &self.scope(), receipts, by)
+            .await
     }
 
     async fn heartbeat(&self) -> Result<Subscription> {
@@ -191,16 +200,25 @@ impl Member for PostgresMember {
             return Ok(());
         }
         let mut connection = self.backend.connection().await?;
-        self.tracked.settle(&mut connection, &self.scope(), &releases).await?;
+        self.tracked
+            .settle(&mut connection, &self.scope(), &releases)
+            .await?;
         Ok(())
     }
 }
 
 /// The topic and group that all receipts are of.
-pub(crate) fn common_group(receipts: &[Receipt]) -> Result<Option<(TopicId, fanout_core::GroupIndex)>> {
-    let Some(first) = receipts.first() else { return Ok(None) };
+pub(crate) fn common_group(
+    receipts: &[Receipt],
+) -> Result<Option<(TopicId, fanout_core::GroupIndex)>> {
+    let Some(first) = receipts.first() else {
+        return Ok(None);
+    };
     let group = (first.topic(), first.group());
-    match receipts.iter().find(|receipt| (receipt.topic(), receipt.group()) != group) {
+    match receipts
+        .iter()
+        .find(|receipt| (receipt.topic(), receipt.group()) != group)
+    {
         Some(other) => Err(foreign_receipt(other)),
         None => Ok(Some(group)),
     }

@@ -41,12 +41,15 @@ pub struct Migrator {
 
 /// The versions that this library knows.
 pub(crate) fn versions() -> BTreeSet<String> {
-    known().iter().map(|migration| migration.name().version().to_string()).collect()
+    known()
+        .iter()
+        .map(|migration| migration.name().version().to_string())
+        .collect()
 }
 
 fn known() -> Vec<Box<dyn Migration<Pg>>> {
-    let mut migrations =
-        MigrationSource::<Pg>::migrations(&MIGRATIONS).expect("embedded migrations are well-formed");
+    let mut migrations = MigrationSource::<Pg>::migrations(&MIGRATIONS)
+        .expect("embedded migrations are well-formed");
     migrations.sort_by_key(|migration| migration.name().version().as_owned());
     migrations
 }
@@ -69,7 +72,9 @@ impl Migrator {
             let mut done = Vec::new();
             for migration in known() {
                 if !applied.contains(&migration.name().version().to_string()) {
-                    connection.run_migration(&*migration).map_err(|error| failed(&*error))?;
+                    connection
+                        .run_migration(&*migration)
+                        .map_err(|error| failed(&*error))?;
                     done.push(migration.name().to_string());
                 }
             }
@@ -86,14 +91,18 @@ impl Migrator {
     pub async fn down(&self, steps: usize, force: bool) -> Result<Vec<String>> {
         self.run(move |connection| {
             if force {
-                connection.batch_execute("SET LOCAL fanout.force_down = 'on'").committing()?;
+                connection
+                    .batch_execute("SET LOCAL fanout.force_down = 'on'")
+                    .committing()?;
             }
             let applied = applied(connection)?;
             refuse_unknown(&applied)?;
             let mut done = Vec::new();
             for migration in known().into_iter().rev() {
                 if done.len() < steps && applied.contains(&migration.name().version().to_string()) {
-                    connection.revert_migration(&*migration).map_err(|error| failed(&*error))?;
+                    connection
+                        .revert_migration(&*migration)
+                        .map_err(|error| failed(&*error))?;
                     done.push(migration.name().to_string());
                 }
             }
@@ -114,7 +123,11 @@ impl Migrator {
             .map(|migration| {
                 let version = migration.name().version().to_string();
                 let applied = applied.remove(&version);
-                MigrationStatus { version, name: migration.name().to_string(), applied }
+                MigrationStatus {
+                    version,
+                    name: migration.name().to_string(),
+                    applied,
+                }
             })
             .collect();
         status.extend(applied.into_iter().map(|version| MigrationStatus {
@@ -137,8 +150,12 @@ impl Migrator {
         diesel_async::AsyncConnection::set_instrumentation(
             &mut connection,
             move |event: InstrumentationEvent<'_>| {
-                if let InstrumentationEvent::FinishQuery { error: Some(error), .. } = event {
-                    seen.lock().get_or_insert_with(|| classify(error, Effect::Possible));
+                if let InstrumentationEvent::FinishQuery {
+                    error: Some(error), ..
+                } = event
+                {
+                    seen.lock()
+                        .get_or_insert_with(|| classify(error, Effect::Possible));
                 }
             },
         );
@@ -172,7 +189,11 @@ struct Failure(Error);
 
 impl From<diesel::result::Error> for Failure {
     fn from(error: diesel::result::Error) -> Self {
-        Self(Err::<(), _>(error).committing().expect_err("it is an error"))
+        Self(
+            Err::<(), _>(error)
+                .committing()
+                .expect_err("it is an error"),
+        )
     }
 }
 
@@ -183,17 +204,24 @@ impl From<Error> for Failure {
 }
 
 async fn connect(url: &str) -> Result<AsyncPgConnection> {
-    <AsyncPgConnection as diesel_async::AsyncConnection>::establish(url).await.map_err(|error| {
-        Error::new(
-            ErrorKind::Unavailable,
-            format!("cannot connect to the database: {}", one_line(&error.to_string())),
-        )
-        .with_source(error)
-    })
+    <AsyncPgConnection as diesel_async::AsyncConnection>::establish(url)
+        .await
+        .map_err(|error| {
+            Error::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "cannot connect to the database: {}",
+                    one_line(&error.to_string())
+                ),
+            )
+            .with_source(error)
+        })
 }
 
 fn applied(connection: &mut Blocking) -> Result<BTreeSet<String>, Failure> {
-    let versions: Vec<MigrationVersion<'_>> = connection.applied_migrations().map_err(|error| failed(&*error))?;
+    let versions: Vec<MigrationVersion<'_>> = connection
+        .applied_migrations()
+        .map_err(|error| failed(&*error))?;
     Ok(versions.iter().map(ToString::to_string).collect())
 }
 
@@ -202,11 +230,16 @@ fn refuse_unknown(applied: &BTreeSet<String>) -> Result<(), Failure> {
         None => Ok(()),
         Some(unknown) => Err(Failure(Error::new(
             ErrorKind::SchemaMismatch,
-            format!("database schema is newer than this library, upgrade the library unknown_migration=`{unknown}`"),
+            format!(
+                "database schema is newer than this library, upgrade the library unknown_migration=`{unknown}`"
+            ),
         ))),
     }
 }
 
 fn failed(error: &(dyn std::error::Error + Send + Sync)) -> Failure {
-    Failure(Error::new(ErrorKind::Database, one_line(&error.to_string())))
+    Failure(Error::new(
+        ErrorKind::Database,
+        one_line(&error.to_string()),
+    ))
 }

@@ -3,8 +3,8 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use deadpool::managed::{PoolError, Timeouts};
 use deadpool::Runtime;
+use deadpool::managed::{PoolError, Timeouts};
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, deadpool as diesel_deadpool,
@@ -78,17 +78,19 @@ impl Pool {
             Self::Deadpool(pool) => match pool.get().await {
                 Ok(connection) => Ok(Connection(Some(Pooled::Deadpool(connection)))),
                 Err(PoolError::Closed) => Err(Error::new(ErrorKind::Closed, "pool is closed")),
-                Err(PoolError::Timeout(_)) => {
-                    Err(Error::new(ErrorKind::Unavailable, "no connection came free in time"))
-                }
+                Err(PoolError::Timeout(_)) => Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "no connection came free in time",
+                )),
                 Err(error) => Err(unavailable(error)),
             },
             #[cfg(feature = "bb8")]
             Self::Bb8(pool) => match pool.get_owned().await {
                 Ok(connection) => Ok(Connection(Some(Pooled::Bb8(connection)))),
-                Err(bb8::RunError::TimedOut) => {
-                    Err(Error::new(ErrorKind::Unavailable, "no connection came free in time"))
-                }
+                Err(bb8::RunError::TimedOut) => Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "no connection came free in time",
+                )),
                 Err(error) => Err(unavailable(error)),
             },
         }
@@ -107,7 +109,10 @@ impl Pool {
 fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(
         ErrorKind::Unavailable,
-        format!("cannot connect to the database: {}", one_line(&error.to_string())),
+        format!(
+            "cannot connect to the database: {}",
+            one_line(&error.to_string())
+        ),
     )
     .with_source(error)
 }
@@ -137,7 +142,11 @@ impl Connection {
 impl Deref for Connection {
     type Target = AsyncPgConnection;
     fn deref(&self) -> &AsyncPgConnection {
-        match self.0.as_ref().expect("present until it is discarded, which consumes it") {
+        match self
+            .0
+            .as_ref()
+            .expect("present until it is discarded, which consumes it")
+        {
             Pooled::Deadpool(object) => object,
             #[cfg(feature = "bb8")]
             Pooled::Bb8(object) => object,
@@ -147,7 +156,11 @@ impl Deref for Connection {
 
 impl DerefMut for Connection {
     fn deref_mut(&mut self) -> &mut AsyncPgConnection {
-        match self.0.as_mut().expect("present until it is discarded, which consumes it") {
+        match self
+            .0
+            .as_mut()
+            .expect("present until it is discarded, which consumes it")
+        {
             Pooled::Deadpool(object) => object,
             #[cfg(feature = "bb8")]
             Pooled::Bb8(object) => object,

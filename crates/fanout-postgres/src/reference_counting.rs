@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use diesel_async::AsyncPgConnection;
 use fanout_core::{
     Claimed, Clock, CompletionMode, CompletionStrategy, DeadReason, Delivery, Error, ErrorKind,
-    Extension, Fetched, Message, MessageId, Outcome, Receipt, ReceiptForm, Result, Scope, Settlement,
-    Timestamp, TopicId, TrackedReceipt, Verdict, stored_error,
+    Extension, Fetched, Message, MessageId, Outcome, Receipt, ReceiptForm, Result, Scope,
+    Settlement, Timestamp, TopicId, TrackedReceipt, Verdict, stored_error,
 };
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -44,7 +44,11 @@ struct Upkeep {
 
 impl ReferenceCounting {
     pub(crate) fn new(clock: Option<Arc<dyn Clock>>, counters: Arc<Counters>) -> Self {
-        Self { clock, counters, upkeep: Mutex::default() }
+        Self {
+            clock,
+            counters,
+            upkeep: Mutex::default(),
+        }
     }
 
     fn now(&self) -> Option<Timestamp> {
@@ -53,7 +57,12 @@ impl ReferenceCounting {
 
     /// What a claim found to be done. Failures are left to the next claim and to maintenance: the
     /// messages that were just leased must reach the consumer.
-    async fn tidy(&self, connection: &mut AsyncPgConnection, scope: &Scope, claim: &tracking::Claim) {
+    async fn tidy(
+        &self,
+        connection: &mut AsyncPgConnection,
+        scope: &Scope,
+        claim: &tracking::Claim,
+    ) {
         let result = async {
             if claim.unfolded {
                 settlements::fold(connection, scope.subscription, BATCH, self.now()).await?;
@@ -73,7 +82,9 @@ impl ReferenceCounting {
     fn upkeep_is_due(&self) -> bool {
         let mut upkeep = self.upkeep.lock();
         let now = Instant::now();
-        let due = upkeep.done_at.is_none_or(|last| now - last >= UPKEEP_INTERVAL);
+        let due = upkeep
+            .done_at
+            .is_none_or(|last| now - last >= UPKEEP_INTERVAL);
         if due {
             upkeep.done_at = Some(now);
         }
@@ -86,9 +97,13 @@ impl ReferenceCounting {
             let question = self.upkeep.lock().floor.question();
             match question {
                 Question::Publishers(awaited) => {
-                    let seen = tracking::observe_publishers(connection, scope.topic, &awaited).await?;
+                    let seen =
+                        tracking::observe_publishers(connection, scope.topic, &awaited).await?;
                     let drawn = seen.drawn;
-                    self.upkeep.lock().floor.publishers(drawn, seen.open, seen.remaining);
+                    self.upkeep
+                        .lock()
+                        .floor
+                        .publishers(drawn, seen.open, seen.remaining);
                     self.ensure_leaves(connection, scope, drawn).await?;
                 }
                 Question::LowestOwed(floor) => {
@@ -110,14 +125,18 @@ impl ReferenceCounting {
         use crate::error::ResultExt;
         let due = {
             let mut upkeep = self.upkeep.lock();
-            let due = upkeep.leaves_checked_at.is_none_or(|last| drawn - last >= LEAF_CHECK_IDS);
+            let due = upkeep
+                .leaves_checked_at
+                .is_none_or(|last| drawn - last >= LEAF_CHECK_IDS);
             if due {
                 upkeep.leaves_checked_at = Some(drawn);
             }
             due
         };
         if due {
-            log::ensure_leaves(connection, scope.topic).await.committing()?;
+            log::ensure_leaves(connection, scope.topic)
+                .await
+                .committing()?;
         }
         Ok(())
     }
@@ -129,8 +148,9 @@ impl ReferenceCounting {
         scope: &Scope,
         leased: Vec<Leased>,
     ) -> Vec<Leased> {
-        let (poison, sound): (Vec<_>, Vec<_>) =
-            leased.into_iter().partition(|lease| lease.stalls >= scope.options.max_stalls);
+        let (poison, sound): (Vec<_>, Vec<_>) = leased
+            .into_iter()
+            .partition(|lease| lease.stalls >= scope.options.max_stalls);
         for lease in poison {
             let given_up = GivenUp {
                 id: lease.id.0,
@@ -183,17 +203,30 @@ impl ReferenceCounting {
     ) -> Result<()> {
         let now = self.now();
         if !work.settle.ids.is_empty() {
-            self.settle_rows(connection, scope, &work.settle, outcomes).await?;
+            self.settle_rows(connection, scope, &work.settle, outcomes)
+                .await?;
         }
         if !work.fail.ids.is_empty() {
             let (fail, delays, errors) = (&work.fail, &work.delays, &work.errors);
-            let due =
-                tracking::fail(connection, scope, &fail.ids, &fail.tokens, delays, errors, now).await?;
-            outcomes.extend(due.into_iter().map(|(id, due)| (id, Outcome::Retry { due })));
+            let due = tracking::fail(
+                connection,
+                scope,
+                &fail.ids,
+                &fail.tokens,
+                delays,
+                errors,
+                now,
+            )
+            .await?;
+            outcomes.extend(
+                due.into_iter()
+                    .map(|(id, due)| (id, Outcome::Retry { due })),
+            );
         }
         if !work.release.ids.is_empty() {
             let released =
-                tracking::release(connection, scope, &work.release.ids, &work.release.tokens).await?;
+                tracking::release(connection, scope, &work.release.ids, &work.release.tokens)
+                    .await?;
             outcomes.extend(released.into_iter().map(|id| (id, Outcome::Applied)));
         }
         for given_up in &work.give_up {
@@ -282,7 +315,8 @@ impl Work {
             }
             Verdict::Fail(reason) => {
                 self.fail.push(id, receipt.token);
-                self.delays.push(scope.options.backoff.delay(receipt.attempt, jitter()));
+                self.delays
+                    .push(scope.options.backoff.delay(receipt.attempt, jitter()));
                 self.errors.push(stored_error(reason));
             }
         }
@@ -298,7 +332,9 @@ fn jitter() -> f64 {
 /// The receipt's private form, if it belongs to this subscription's accounting.
 fn tracked(receipt: &Receipt, scope: &Scope) -> Result<TrackedReceipt> {
     match receipt.form() {
-        ReceiptForm::Tracked(tracked) if (tracked.topic, tracked.group) == (scope.topic, scope.group) => {
+        ReceiptForm::Tracked(tracked)
+            if (tracked.topic, tracked.group) == (scope.topic, scope.group) =>
+        {
             Ok(*tracked)
         }
         _ => Err(foreign_receipt(receipt)),
@@ -333,8 +369,17 @@ impl CompletionStrategy for ReferenceCounting {
         self.tidy(connection, scope, &claim).await;
         let leased = std::mem::take(&mut claim.leased);
         let leased = self.sort_out_poison(connection, scope, leased).await;
-        let deliveries = leased.into_iter().map(|lease| delivery(scope, lease)).collect();
-        Ok(Claimed { status: claim.status, fetched: Fetched { deliveries, gaps: Vec::new() } })
+        let deliveries = leased
+            .into_iter()
+            .map(|lease| delivery(scope, lease))
+            .collect();
+        Ok(Claimed {
+            status: claim.status,
+            fetched: Fetched {
+                deliveries,
+                gaps: Vec::new(),
+            },
+        })
     }
 
     async fn settle(
@@ -349,8 +394,9 @@ impl CompletionStrategy for ReferenceCounting {
             .collect::<Result<Vec<_>>>()?;
         let mut outcomes = vec![Outcome::Stale; settlements.len()];
         let mut used = HashSet::new();
-        let mut open: Vec<usize> =
-            (0..receipts.len()).filter(|index| used.insert(receipts[*index])).collect();
+        let mut open: Vec<usize> = (0..receipts.len())
+            .filter(|index| used.insert(receipts[*index]))
+            .collect();
         // One message under two receipts needs two rounds; at most one of them is valid.
         while !open.is_empty() {
             let mut batch = BTreeMap::new();
@@ -386,7 +432,10 @@ impl CompletionStrategy for ReferenceCounting {
             rows.iter().map(|row| ((row.id.0, row.token), ())).collect();
         let (ids, tokens): (Vec<_>, Vec<_>) = distinct.into_keys().unzip();
         let extended: BTreeMap<_, _> =
-            tracking::extend(connection, scope, &ids, &tokens, by, self.now()).await?.into_iter().collect();
+            tracking::extend(connection, scope, &ids, &tokens, by, self.now())
+                .await?
+                .into_iter()
+                .collect();
         Ok(rows
             .iter()
             .map(|row| match extended.get(&(row.id.0, row.token)) {

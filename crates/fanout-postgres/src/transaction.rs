@@ -1,7 +1,9 @@
 //! Explicit transactions, safe against a dropped future.
 
 use async_trait::async_trait;
-use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager};
+use diesel_async::{
+    AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
+};
 use fanout_core::{OpenTx, Result};
 
 use crate::error::ResultExt;
@@ -17,25 +19,33 @@ impl Transaction {
     pub(crate) async fn begin(pool: &Pool) -> Result<Self> {
         // Held by the guard before BEGIN is sent: dropping this future discards it too.
         let mut transaction = Self(Some(pool.get().await?));
-        AnsiTransactionManager::begin_transaction(transaction.connection()).await.reading()?;
+        AnsiTransactionManager::begin_transaction(transaction.connection())
+            .await
+            .reading()?;
         Ok(transaction)
     }
 
     /// The connection, for statements inside.
     pub(crate) fn connection(&mut self) -> &mut AsyncPgConnection {
-        self.0.as_mut().expect("present until the transaction ends, which consumes it")
+        self.0
+            .as_mut()
+            .expect("present until the transaction ends, which consumes it")
     }
 
     /// Makes it durable and gives the connection back.
     pub(crate) async fn commit(mut self) -> Result<()> {
-        AnsiTransactionManager::commit_transaction(self.connection()).await.committing()?;
+        AnsiTransactionManager::commit_transaction(self.connection())
+            .await
+            .committing()?;
         drop(self.0.take());
         Ok(())
     }
 
     /// Undoes it and gives the connection back.
     pub(crate) async fn rollback(mut self) -> Result<()> {
-        AnsiTransactionManager::rollback_transaction(self.connection()).await.reading()?;
+        AnsiTransactionManager::rollback_transaction(self.connection())
+            .await
+            .reading()?;
         drop(self.0.take());
         Ok(())
     }
@@ -63,7 +73,10 @@ impl OpenTx for Transaction {
         self.connection()
     }
 
-    async fn commit(self: Box<Self>) -> Result<()> {
+    async fn commit(mut self: Box<Self>) -> Result<()> {
+        // Postgres answers COMMIT of a failed transaction with ROLLBACK, and the driver calls that
+        // success. Callers may have passed over the failure; a statement finds it out.
+        self.connection().batch_execute("SELECT").await.reading()?;
         Transaction::commit(*self).await
     }
 

@@ -25,12 +25,16 @@ impl Transactional for PostgresBackend {
     ) -> Result<Vec<MessageId>> {
         self.check_open()?;
         NewMessage::check_batch(&messages)?;
-        log::publish(tx, topic, &messages, self.now()).await.reading()
+        log::publish(tx, topic, &messages, self.now())
+            .await
+            .reading()
     }
 
     async fn settle_in(&self, tx: &mut AsyncPgConnection, receipts: &[Receipt]) -> Result<()> {
         self.check_open()?;
-        let Some((topic, group)) = common_group(receipts)? else { return Ok(()) };
+        let Some((topic, group)) = common_group(receipts)? else {
+            return Ok(());
+        };
         let mut rows = Vec::with_capacity(receipts.len());
         for receipt in receipts {
             match receipt.form() {
@@ -42,7 +46,10 @@ impl Transactional for PostgresBackend {
         if let Some(twice) = rows.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(Error::new(
                 ErrorKind::StaleReceipt,
-                format!("a message stands twice among the receipts id=`{}`", twice[0].0),
+                format!(
+                    "a message stands twice among the receipts id=`{}`",
+                    twice[0].0
+                ),
             ));
         }
         let (ids, tokens): (Vec<_>, Vec<_>) = rows.into_iter().unzip();

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
+use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::QueryResult;
 
 /// `SELECT * FROM fanout.<function>(<binds>)` with rows of the SQL type `Row`.
 ///
@@ -23,7 +23,11 @@ pub(crate) fn call<Row, Binds>(
     function: impl Into<Cow<'static, str>>,
     binds: Binds,
 ) -> Call<Row, Binds> {
-    Call { function: function.into(), binds, row: PhantomData }
+    Call {
+        function: function.into(),
+        binds,
+        row: PhantomData,
+    }
 }
 
 impl<Row, Binds> QueryFragment<Pg> for Call<Row, Binds>
@@ -48,4 +52,3 @@ impl<Row, Binds> QueryId for Call<Row, Binds> {
 impl<Row, Binds> Query for Call<Row, Binds> {
     type SqlType = Row;
 }
-

@@ -18,7 +18,10 @@ pub(crate) async fn check_isolation(connection: &mut AsyncPgConnection) -> Resul
         Some("read committed") => Ok(()),
         other => Err(Error::new(
             ErrorKind::IsolationLevel,
-            format!("{setting} of the database or role must be read committed {setting}=`{}`", other.unwrap_or("")),
+            format!(
+                "{setting} of the database or role must be read committed {setting}=`{}`",
+                other.unwrap_or("")
+            ),
         )),
     }
 }

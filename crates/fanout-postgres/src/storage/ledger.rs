@@ -31,8 +31,11 @@ pub(crate) async fn applied(connection: &mut AsyncPgConnection) -> Result<BTreeS
     if !exists {
         return Ok(BTreeSet::new());
     }
-    let versions: Vec<String> =
-        ledger::table.select(ledger::version).load(connection).await.reading()?;
+    let versions: Vec<String> = ledger::table
+        .select(ledger::version)
+        .load(connection)
+        .await
+        .reading()?;
     Ok(versions.into_iter().collect())
 }
 
@@ -43,7 +46,9 @@ pub(crate) async fn check(connection: &mut AsyncPgConnection) -> Result<()> {
     let message = if applied.is_empty() {
         "database has no fanout schema".to_owned()
     } else if let Some(unknown) = applied.difference(&known).next() {
-        format!("database schema is newer than this library, upgrade the library unknown_migration=`{unknown}`")
+        format!(
+            "database schema is newer than this library, upgrade the library unknown_migration=`{unknown}`"
+        )
     } else if let Some(missing) = known.difference(&applied).next() {
         format!("database schema is older than this library missing_migration=`{missing}`")
     } else {

@@ -16,14 +16,24 @@ pub(crate) async fn publish(
     messages: &[NewMessage],
     now: Option<Timestamp>,
 ) -> QueryResult<Vec<MessageId>> {
-    let payloads: Vec<&[u8]> = messages.iter().map(|message| message.payload.as_ref()).collect();
+    let payloads: Vec<&[u8]> = messages
+        .iter()
+        .map(|message| message.payload.as_ref())
+        .collect();
     // NULL for a whole column saves building and sending it.
     let keys: Option<Vec<Option<&str>>> = messages
         .iter()
         .any(|message| message.key.is_some())
-        .then(|| messages.iter().map(|message| message.key.as_deref()).collect());
-    let headers: Option<Vec<Option<serde_json::Value>>> =
-        messages.iter().any(|message| !message.headers.is_empty()).then(|| {
+        .then(|| {
+            messages
+                .iter()
+                .map(|message| message.key.as_deref())
+                .collect()
+        });
+    let headers: Option<Vec<Option<serde_json::Value>>> = messages
+        .iter()
+        .any(|message| !message.headers.is_empty())
+        .then(|| {
             messages
                 .iter()
                 .map(|message| {
@@ -39,8 +49,9 @@ pub(crate) async fn publish(
         headers.into_sql::<Nullable<Array<Nullable<Jsonb>>>>(),
         now.map(from_timestamp).into_sql::<Nullable<Timestamptz>>(),
     );
-    let ids: Vec<i64> =
-        call::<Array<BigInt>, _>("publish", binds).get_result(connection).await?;
+    let ids: Vec<i64> = call::<Array<BigInt>, _>("publish", binds)
+        .get_result(connection)
+        .await?;
     Ok(ids.into_iter().map(MessageId).collect())
 }
 

@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use fanout_core::{
-    GroupBitmap, GroupIndex, GroupName, GroupStats, MessageAccounting, MessageId, Result, Timestamp,
-    TopicId,
+    GroupBitmap, GroupIndex, GroupName, GroupStats, MessageAccounting, MessageId, Result,
+    Timestamp, TopicId,
 };
 
 use super::call::call;
@@ -55,14 +55,19 @@ pub(crate) async fn group_stats(
         topic.0.into_sql::<Integer>(),
         now.map(from_timestamp).into_sql::<Nullable<Timestamptz>>(),
     );
-    let rows: Vec<StatsRow> =
-        call::<StatsColumns, _>("group_stats", binds).load(connection).await.reading()?;
+    let rows: Vec<StatsRow> = call::<StatsColumns, _>("group_stats", binds)
+        .load(connection)
+        .await
+        .reading()?;
     let count = |count: i64| u64::try_from(count).unwrap_or(0);
     rows.into_iter()
         .map(|row| {
             Ok(GroupStats {
                 group: GroupName::new(&row.group_name)?,
-                status: row.status.parse().map_err(|_| corrupt("subscription status", &row.status))?,
+                status: row
+                    .status
+                    .parse()
+                    .map_err(|_| corrupt("subscription status", &row.status))?,
                 pending: count(row.pending),
                 in_flight: count(row.in_flight),
                 delayed: count(row.delayed),
@@ -131,7 +136,12 @@ pub(crate) async fn accounting(
         GroupBitmap::from_bytes(bytes)
             .map_err(|error| corrupt("group index", &error.index))?
             .iter()
-            .map(|bit| names.get(&bit).cloned().ok_or_else(|| corrupt("group index", &bit)))
+            .map(|bit| {
+                names
+                    .get(&bit)
+                    .cloned()
+                    .ok_or_else(|| corrupt("group index", &bit))
+            })
             .collect()
     };
     rows.into_iter()

@@ -9,7 +9,9 @@ use super::call::call;
 use super::subscriptions::bit;
 use super::time::from_timestamp;
 use crate::error::ResultExt;
-use crate::schema::{outbox_settlements as settlements, outbox_topic_subscriptions as subscriptions};
+use crate::schema::{
+    outbox_settlements as settlements, outbox_topic_subscriptions as subscriptions,
+};
 
 /// Settles messages, distinct and ascending, in the transaction that the connection is in: all, or
 /// an error.
@@ -24,7 +26,10 @@ pub(crate) async fn settle_in(
         ids.into_sql::<Array<BigInt>>(),
         tokens.into_sql::<Array<BigInt>>(),
     );
-    call::<(), _>("settle_in", binds).execute(connection).await.reading()?;
+    call::<(), _>("settle_in", binds)
+        .execute(connection)
+        .await
+        .reading()?;
     Ok(())
 }
 
@@ -58,7 +63,10 @@ pub(crate) async fn fold(
         limit.into_sql::<Integer>(),
         now.map(from_timestamp).into_sql::<Nullable<Timestamptz>>(),
     );
-    let rows: i64 = call::<BigInt, _>("fold", binds).get_result(connection).await.committing()?;
+    let rows: i64 = call::<BigInt, _>("fold", binds)
+        .get_result(connection)
+        .await
+        .committing()?;
     Ok(u64::try_from(rows).unwrap_or(0))
 }
 
@@ -69,11 +77,13 @@ pub(crate) async fn unfolded(
 ) -> Result<Vec<SubscriptionId>> {
     let ids: Vec<i64> = subscriptions::table
         .filter(subscriptions::topic_id.eq(topic.0))
-        .filter(subscriptions::group_index.eq_any(
-            settlements::table
-                .filter(settlements::topic_id.eq(topic.0))
-                .select(settlements::group_index),
-        ))
+        .filter(
+            subscriptions::group_index.eq_any(
+                settlements::table
+                    .filter(settlements::topic_id.eq(topic.0))
+                    .select(settlements::group_index),
+            ),
+        )
         .select(subscriptions::subscription_id)
         .order(subscriptions::subscription_id)
         .load(connection)

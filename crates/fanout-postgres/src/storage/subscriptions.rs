@@ -8,8 +8,8 @@ use diesel::sql_types::{BigInt, Bool};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use fanout_core::{
     Backoff, Error, ErrorKind, GroupIndex, GroupName, MAX_GROUPS, MessageId, Result, StartPosition,
-    Subscription, SubscriptionId, SubscriptionOptions, SubscriptionStatus, Timestamp, Topic, TopicId,
-    TopicName,
+    Subscription, SubscriptionId, SubscriptionOptions, SubscriptionStatus, Timestamp, Topic,
+    TopicId, TopicName,
 };
 
 use super::call::call;
@@ -122,7 +122,9 @@ impl From<&SubscriptionOptions> for Options {
 }
 
 fn group_index(bit: i16) -> Result<GroupIndex> {
-    u16::try_from(bit).map(GroupIndex).map_err(|_| corrupt("group index", &bit))
+    u16::try_from(bit)
+        .map(GroupIndex)
+        .map_err(|_| corrupt("group index", &bit))
 }
 
 /// A group's bit as the database holds it.
@@ -131,7 +133,10 @@ pub(crate) fn bit(group: GroupIndex) -> i16 {
 }
 
 /// Serialises the changes of a topic's subscriptions until the transaction ends.
-pub(crate) async fn lock_membership(connection: &mut AsyncPgConnection, topic: TopicId) -> Result<()> {
+pub(crate) async fn lock_membership(
+    connection: &mut AsyncPgConnection,
+    topic: TopicId,
+) -> Result<()> {
     use diesel::sql_types::Integer;
     call::<(), _>("lock_membership", (topic.0.into_sql::<Integer>(),))
         .execute(connection)
@@ -188,7 +193,9 @@ pub(crate) async fn list(
         .load(connection)
         .await
         .reading()?;
-    rows.into_iter().map(|row| row.into_subscription(&topic.name)).collect()
+    rows.into_iter()
+        .map(|row| row.into_subscription(&topic.name))
+        .collect()
 }
 
 /// Gives a group a bit: the lowest freed one below which the log was dropped, or a new one. The
@@ -235,7 +242,10 @@ pub(crate) async fn allocate_bit(
     if next >= i16::try_from(MAX_GROUPS).unwrap_or(i16::MAX) {
         return Err(Error::new(
             ErrorKind::CapacityExceeded,
-            format!("topic has no bit left for another group topic=`{}` limit=`{MAX_GROUPS}`", topic.name),
+            format!(
+                "topic has no bit left for another group topic=`{}` limit=`{MAX_GROUPS}`",
+                topic.name
+            ),
         ));
     }
     diesel::insert_into(bits::table)
@@ -403,7 +413,10 @@ pub(crate) async fn catching_up(
 }
 
 /// One step of catching up; tells whether it is done.
-pub(crate) async fn catch_up(connection: &mut AsyncPgConnection, id: SubscriptionId) -> Result<bool> {
+pub(crate) async fn catch_up(
+    connection: &mut AsyncPgConnection,
+    id: SubscriptionId,
+) -> Result<bool> {
     call::<Bool, _>("catch_up", (id.0.into_sql::<BigInt>(),))
         .get_result(connection)
         .await

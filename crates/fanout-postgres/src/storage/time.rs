@@ -35,7 +35,11 @@ mod tests {
 
     #[test]
     fn round_trips() {
-        for at in [Timestamp::UNIX_EPOCH, Timestamp::from_micros(-1), Timestamp::from_micros(1 << 50)] {
+        for at in [
+            Timestamp::UNIX_EPOCH,
+            Timestamp::from_micros(-1),
+            Timestamp::from_micros(1 << 50),
+        ] {
             assert_eq!(to_timestamp(from_timestamp(at)), at);
         }
         let duration = Duration::from_micros(30 * 86_400_000_000 + 1);

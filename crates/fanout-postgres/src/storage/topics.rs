@@ -38,7 +38,8 @@ impl TryFrom<Row> for Topic {
             config: TopicConfig {
                 semantics: row.semantics.parse()?,
                 completion_mode: row.completion_mode.parse()?,
-                lanes: u16::try_from(row.lanes).map_err(|_| corrupt("number of lanes", &row.lanes))?,
+                lanes: u16::try_from(row.lanes)
+                    .map_err(|_| corrupt("number of lanes", &row.lanes))?,
                 message_retention: to_duration(row.message_retention),
                 zero_subscription_retention: to_duration(row.zero_subscription_retention),
                 block_writes_on_zero_subscriptions: row.block_writes_on_zero_subscriptions,
@@ -91,8 +92,10 @@ pub(crate) async fn insert(
             topics::completion_mode.eq(config.completion_mode.as_str()),
             topics::lanes.eq(i16::try_from(config.lanes).unwrap_or(i16::MAX)),
             topics::message_retention.eq(from_duration(config.message_retention)),
-            topics::zero_subscription_retention.eq(from_duration(config.zero_subscription_retention)),
-            topics::block_writes_on_zero_subscriptions.eq(config.block_writes_on_zero_subscriptions),
+            topics::zero_subscription_retention
+                .eq(from_duration(config.zero_subscription_retention)),
+            topics::block_writes_on_zero_subscriptions
+                .eq(config.block_writes_on_zero_subscriptions),
             topics::max_retention.eq(from_duration(config.max_retention)),
             topics::partition_interval.eq(from_duration(config.partition_interval)),
             topics::audit.eq(config.audit),
@@ -106,9 +109,15 @@ pub(crate) async fn insert(
 }
 
 /// Makes a topic's sequence, tables, hot functions and first leaves.
-pub(crate) async fn create_storage(connection: &mut AsyncPgConnection, topic: TopicId) -> Result<()> {
+pub(crate) async fn create_storage(
+    connection: &mut AsyncPgConnection,
+    topic: TopicId,
+) -> Result<()> {
     let binds = (topic.0.into_sql::<diesel::sql_types::Integer>(),);
-    call::<(), _>("create_topic_storage", binds).execute(connection).await.reading()?;
+    call::<(), _>("create_topic_storage", binds)
+        .execute(connection)
+        .await
+        .reading()?;
     Ok(())
 }
 
@@ -123,7 +132,10 @@ pub(crate) async fn create_queue_subscription(
         topic.0.into_sql::<Integer>(),
         now.map(from_timestamp).into_sql::<Nullable<Timestamptz>>(),
     );
-    call::<(), _>("create_queue_subscription", binds).execute(connection).await.reading()?;
+    call::<(), _>("create_queue_subscription", binds)
+        .execute(connection)
+        .await
+        .reading()?;
     Ok(())
 }
 
@@ -202,15 +214,24 @@ pub(crate) async fn update(
 /// Locks a topic's log and accounting against everybody.
 pub(crate) async fn lock_storage(connection: &mut AsyncPgConnection, topic: TopicId) -> Result<()> {
     let binds = (topic.0.into_sql::<diesel::sql_types::Integer>(),);
-    call::<(), _>("lock_topic_storage", binds).execute(connection).await.reading()?;
+    call::<(), _>("lock_topic_storage", binds)
+        .execute(connection)
+        .await
+        .reading()?;
     Ok(())
 }
 
 /// Empties a topic's log and accounting, which the caller has locked, and removes its row.
 pub(crate) async fn delete(connection: &mut AsyncPgConnection, topic: TopicId) -> Result<()> {
     let binds = (topic.0.into_sql::<diesel::sql_types::Integer>(),);
-    call::<(), _>("truncate_topic_storage", binds).execute(connection).await.reading()?;
-    diesel::delete(topics::table.find(topic.0)).execute(connection).await.reading()?;
+    call::<(), _>("truncate_topic_storage", binds)
+        .execute(connection)
+        .await
+        .reading()?;
+    diesel::delete(topics::table.find(topic.0))
+        .execute(connection)
+        .await
+        .reading()?;
     Ok(())
 }
 

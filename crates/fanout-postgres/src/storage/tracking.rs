@@ -9,8 +9,8 @@ use diesel::sql_types::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use fanout_core::{
-    DeadReason, GroupIndex, MessageId, Result, Scope, SubscriptionId, SubscriptionStatus, Timestamp,
-    TopicId,
+    DeadReason, GroupIndex, MessageId, Result, Scope, SubscriptionId, SubscriptionStatus,
+    Timestamp, TopicId,
 };
 
 use super::call::call;
@@ -125,7 +125,9 @@ pub(crate) async fn claim(
         scope.subscription.0.into_sql::<BigInt>(),
         bit(scope.group).into_sql::<SmallInt>(),
         floor.into_sql::<BigInt>(),
-        i32::try_from(limit).unwrap_or(i32::MAX).into_sql::<Integer>(),
+        i32::try_from(limit)
+            .unwrap_or(i32::MAX)
+            .into_sql::<Integer>(),
         from_duration(scope.options.lease).into_sql::<Interval>(),
         now.map(from_timestamp).into_sql::<Nullable<Timestamptz>>(),
     );
@@ -134,9 +136,14 @@ pub(crate) async fn claim(
         .await
         .committing()?;
     // A claim always returns a row. (diesel's prelude has another `first`.)
-    let first = rows[..].first().ok_or_else(|| corrupt("answer to a claim", &"no row"))?;
+    let first = rows[..]
+        .first()
+        .ok_or_else(|| corrupt("answer to a claim", &"no row"))?;
     Ok(Claim {
-        status: first.status.parse().map_err(|_| corrupt("subscription status", &first.status))?,
+        status: first
+            .status
+            .parse()
+            .map_err(|_| corrupt("subscription status", &first.status))?,
         unfolded: first.unfolded,
         catching_up: first.catching_up,
         leased: rows.into_iter().filter_map(ClaimRow::leased).collect(),
@@ -172,7 +179,10 @@ pub(crate) async fn settle(
             .get_result(connection)
             .await
             .committing()?;
-    Ok(Settled { applied, conflicted })
+    Ok(Settled {
+        applied,
+        conflicted,
+    })
 }
 
 /// Reports failures; returns when each message whose lease still held is due again.
@@ -195,9 +205,14 @@ pub(crate) async fn fail(
         errors.into_sql::<Array<Text>>(),
         now.map(from_timestamp).into_sql::<Nullable<Timestamptz>>(),
     );
-    let rows: Vec<(i64, PgTimestamp)> =
-        call::<(BigInt, Timestamptz), _>("fail", binds).load(connection).await.committing()?;
-    Ok(rows.into_iter().map(|(id, due)| (id, to_timestamp(due))).collect())
+    let rows: Vec<(i64, PgTimestamp)> = call::<(BigInt, Timestamptz), _>("fail", binds)
+        .load(connection)
+        .await
+        .committing()?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, due)| (id, to_timestamp(due)))
+        .collect())
 }
 
 /// Gives messages back; returns those whose lease still held.
@@ -213,7 +228,10 @@ pub(crate) async fn release(
         ids.into_sql::<Array<BigInt>>(),
         tokens.into_sql::<Array<BigInt>>(),
     );
-    call::<BigInt, _>("release", binds).load(connection).await.committing()
+    call::<BigInt, _>("release", binds)
+        .load(connection)
+        .await
+        .committing()
 }
 
 /// Moves the end of leases; returns the new one of each message and token whose lease still held.
@@ -238,7 +256,10 @@ pub(crate) async fn extend(
             .load(connection)
             .await
             .committing()?;
-    Ok(rows.into_iter().map(|(id, token, until)| ((id, token), to_timestamp(until))).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(id, token, until)| ((id, token), to_timestamp(until)))
+        .collect())
 }
 
 /// One message to give up.
@@ -262,12 +283,17 @@ pub(crate) async fn dead_letter(
         subscription.0.into_sql::<BigInt>(),
         message.token.into_sql::<BigInt>(),
         message.id.into_sql::<BigInt>(),
-        i32::try_from(message.attempts).unwrap_or(i32::MAX).into_sql::<Integer>(),
+        i32::try_from(message.attempts)
+            .unwrap_or(i32::MAX)
+            .into_sql::<Integer>(),
         message.reason.as_str().into_sql::<Text>(),
         message.error.as_deref().into_sql::<Nullable<Text>>(),
         now.map(from_timestamp).into_sql::<Nullable<Timestamptz>>(),
     );
-    call::<Bool, _>("dead_letter", binds).get_result(connection).await.committing()
+    call::<Bool, _>("dead_letter", binds)
+        .get_result(connection)
+        .await
+        .committing()
 }
 
 /// Removes up to `limit` rows of a released bit; returns how many.
@@ -284,7 +310,10 @@ pub(crate) async fn reap(
         limit.into_sql::<Integer>(),
         now.map(from_timestamp).into_sql::<Nullable<Timestamptz>>(),
     );
-    let rows: i64 = call::<BigInt, _>("reap", binds).get_result(connection).await.committing()?;
+    let rows: i64 = call::<BigInt, _>("reap", binds)
+        .get_result(connection)
+        .await
+        .committing()?;
     Ok(u64::try_from(rows).unwrap_or(0))
 }
 
@@ -300,7 +329,10 @@ pub(crate) async fn lowest_owed(
         bit(group).into_sql::<SmallInt>(),
         floor.into_sql::<BigInt>(),
     );
-    call::<Nullable<BigInt>, _>("lowest_owed", binds).get_result(connection).await.reading()
+    call::<Nullable<BigInt>, _>("lowest_owed", binds)
+        .get_result(connection)
+        .await
+        .reading()
 }
 
 /// What one step towards a decided id saw.
@@ -319,13 +351,20 @@ pub(crate) async fn observe_publishers(
     topic: TopicId,
     awaited: &[String],
 ) -> Result<Publishers> {
-    let binds = (topic.0.into_sql::<Integer>(), awaited.into_sql::<Array<Text>>());
+    let binds = (
+        topic.0.into_sql::<Integer>(),
+        awaited.into_sql::<Array<Text>>(),
+    );
     let (drawn, open, remaining) =
         call::<(BigInt, Array<Text>, Array<Text>), _>("observe_publishers", binds)
             .get_result(connection)
             .await
             .reading()?;
-    Ok(Publishers { drawn, open, remaining })
+    Ok(Publishers {
+        drawn,
+        open,
+        remaining,
+    })
 }
 
 /// The lowest message that any group which counts owes.
@@ -333,7 +372,11 @@ pub(crate) async fn lowest_owed_by_any(
     connection: &mut AsyncPgConnection,
     topic: TopicId,
 ) -> Result<Option<i64>> {
-    owed_rows!(topic).select(diesel::dsl::min(rows::id)).first(connection).await.reading()
+    owed_rows!(topic)
+        .select(diesel::dsl::min(rows::id))
+        .first(connection)
+        .await
+        .reading()
 }
 
 /// How many messages a group owes.
@@ -356,6 +399,10 @@ pub(crate) async fn count_owed_by_any(
     connection: &mut AsyncPgConnection,
     topic: TopicId,
 ) -> Result<u64> {
-    let count: i64 = owed_rows!(topic).count().get_result(connection).await.reading()?;
+    let count: i64 = owed_rows!(topic)
+        .count()
+        .get_result(connection)
+        .await
+        .reading()?;
     Ok(u64::try_from(count).unwrap_or(0))
 }

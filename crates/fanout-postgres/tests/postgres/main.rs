@@ -1,4 +1,8 @@
 //! Tests of the Postgres engine, on throwaway databases.
 
-mod smoke;
+mod connections;
+mod m1_migrations;
+mod plans;
+mod publishing;
+mod schema_rules;
 mod support;
