@@ -381,6 +381,9 @@ DECLARE
     moment timestamptz := coalesce(at, clock_timestamp());
     low bigint := ids[1];
     high bigint := ids[cardinality(ids)];
+    -- Whether a caller's transaction has settled anything that is not folded yet.
+    unfolded boolean := EXISTS (
+        SELECT FROM fanout.outbox_settlements o WHERE o.topic_id = %1$s AND o.group_index = grp);
     owned bigint[];
     rows tid[];
     records bigint[];
@@ -400,8 +403,10 @@ BEGIN
         SELECT t.ctid, t.id, t.parked
         FROM fanout.outbox_consumer_groups_%1$s t
         WHERE t.topic_id = %1$s AND t.group_index = grp AND t.id = u.id
-            AND (u.token IS NULL OR t.lease_token = u.token)
-        FOR UPDATE
+            AND (u.token IS NULL OR t.lease_token = u.token AND (NOT unfolded OR
+                (SELECT true FROM fanout.outbox_settlements o
+                 WHERE o.topic_id = %1$s AND o.group_index = grp AND o.id = t.id) IS NULL))
+        FOR UPDATE OF t
     ) t;
     IF owned IS NULL THEN
         RETURN;
@@ -447,7 +452,8 @@ $f$, topic);
 END
 $outer$;
 
--- The functions below are not hot: they are planned afresh for the one topic that they concern.
+-- The functions below are not hot: they are planned afresh for the one topic that they concern. Each
+-- treats a message that a caller's transaction has settled as settled.
 
 -- Reports failures: the messages are due again after their delays.
 CREATE FUNCTION fanout.fail(
@@ -459,6 +465,9 @@ LANGUAGE sql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_
         available_at = fanout.time_or_now(at) + u.delay, last_error = u.error
     FROM unnest(ids, tokens, delays, errors) AS u (id, token, delay, error)
     WHERE t.topic_id = topic AND t.group_index = grp AND t.id = u.id AND t.lease_token = u.token
+        AND NOT EXISTS (
+            SELECT FROM fanout.outbox_settlements o
+            WHERE o.topic_id = topic AND o.group_index = grp AND o.id = u.id)
     RETURNING t.id, t.available_at
 $$;
 
@@ -469,6 +478,9 @@ LANGUAGE sql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_
     SET lease_token = NULL, leased_until = NULL
     FROM unnest(ids, tokens) AS u (id, token)
     WHERE t.topic_id = topic AND t.group_index = grp AND t.id = u.id AND t.lease_token = u.token
+        AND NOT EXISTS (
+            SELECT FROM fanout.outbox_settlements o
+            WHERE o.topic_id = topic AND o.group_index = grp AND o.id = u.id)
     RETURNING t.id
 $$;
 
@@ -481,6 +493,9 @@ LANGUAGE sql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_
     SET leased_until = fanout.time_or_now(at) + lease
     FROM unnest(ids, tokens) AS u (id, token)
     WHERE t.topic_id = topic AND t.group_index = grp AND t.id = u.id AND t.lease_token = u.token
+        AND NOT EXISTS (
+            SELECT FROM fanout.outbox_settlements o
+            WHERE o.topic_id = topic AND o.group_index = grp AND o.id = u.id)
     RETURNING t.id, t.lease_token, t.leased_until
 $$;
 

@@ -1,5 +1,6 @@
 //! Tests of the Postgres engine, on throwaway databases.
 
+mod conformance;
 mod connections;
 mod m1_migrations;
 mod plans;

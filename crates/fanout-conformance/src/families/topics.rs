@@ -1,0 +1,558 @@
+//! Topics: creating, reading, changing and deleting them.
+
+use std::time::Duration;
+
+use fanout_core::{
+    BackendExt, CompletionMode, DeleteTopic, ErrorKind, MAX_LANES, MemberExt, MessageId, Semantics,
+    Settlement, TopicConfig, TopicUpdate,
+};
+
+use crate::stage::{
+    Scene, ended, group_name, ids, messages, nothing, refused, same_ids, take, together, topic_name,
+};
+
+/// A configuration in which nothing has its default.
+fn unusual() -> TopicConfig {
+    TopicConfig {
+        semantics: Semantics::PubSub,
+        completion_mode: CompletionMode::ReferenceCounting,
+        lanes: 3,
+        message_retention: Duration::from_micros(7_200_000_001),
+        zero_subscription_retention: Duration::from_millis(1_234_567),
+        block_writes_on_zero_subscriptions: true,
+        max_retention: Duration::from_secs(400 * 86_400),
+        partition_interval: Duration::from_secs(90),
+        audit: true,
+    }
+}
+
+pub(crate) async fn what_is_created_can_be_read(s: &Scene) {
+    let name = topic_name("orders");
+    let created = s
+        .backend
+        .create_topic(&name, TopicConfig::default())
+        .await
+        .expect("a topic can be created");
+    assert_eq!(created.name, name, "a topic has the name it was given");
+    assert_eq!(
+        created.created_at,
+        s.now(),
+        "creation is dated by the engine's clock"
+    );
+    assert_eq!(
+        created.dropped_id,
+        MessageId(0),
+        "nothing was dropped from a new topic"
+    );
+    let read = s.backend.topic(&name).await;
+    assert_eq!(
+        read.expect("a created topic can be read"),
+        created,
+        "a topic reads as creating it returned"
+    );
+    let listed = s.backend.topics().await.expect("topics can be listed");
+    assert_eq!(listed, [created], "a created topic is listed");
+}
+
+pub(crate) async fn every_field_of_a_configuration_round_trips(s: &Scene) {
+    let century = Duration::from_secs(100 * 365 * 86_400);
+    let configs = [
+        TopicConfig::default(),
+        unusual(),
+        TopicConfig {
+            lanes: MAX_LANES,
+            audit: true,
+            ..TopicConfig::queue()
+        },
+        TopicConfig {
+            lanes: 1,
+            message_retention: Duration::ZERO,
+            zero_subscription_retention: Duration::ZERO,
+            max_retention: century,
+            partition_interval: Duration::from_secs(1),
+            ..TopicConfig::default()
+        },
+        TopicConfig {
+            message_retention: century,
+            zero_subscription_retention: century,
+            max_retention: century,
+            ..TopicConfig::default()
+        },
+    ];
+    for (i, config) in configs.into_iter().enumerate() {
+        let name = topic_name(&format!("topic {i}"));
+        let created = s.backend.create_topic(&name, config.clone()).await;
+        let created = created.expect("a configuration that passes the check is accepted");
+        assert_eq!(created.config, config, "creating returns the configuration");
+        let read = s.backend.topic(&name).await.expect("the topic is there");
+        assert_eq!(
+            read.config, config,
+            "every field of the configuration is kept"
+        );
+    }
+}
+
+pub(crate) async fn invalid_configurations_are_refused(s: &Scene) {
+    let good = TopicConfig::default();
+    let bad = [
+        TopicConfig {
+            lanes: 0,
+            ..good.clone()
+        },
+        TopicConfig {
+            lanes: MAX_LANES + 1,
+            ..good.clone()
+        },
+        TopicConfig {
+            partition_interval: Duration::from_millis(999),
+            ..good.clone()
+        },
+        TopicConfig {
+            max_retention: Duration::from_secs(3600),
+            ..good.clone()
+        },
+        TopicConfig {
+            max_retention: Duration::MAX,
+            ..good.clone()
+        },
+        TopicConfig {
+            block_writes_on_zero_subscriptions: true,
+            ..TopicConfig::queue()
+        },
+    ];
+    let name = topic_name("orders");
+    for config in bad {
+        let promise = format!("a configuration that makes no sense is refused: {config:?}");
+        let created = s.backend.create_topic(&name, config).await;
+        refused(created, &[ErrorKind::InvalidInput], &promise);
+    }
+    let exists = s.backend.topic_exists(&name).await;
+    assert!(
+        !exists.expect("existence can be asked"),
+        "a refused creation leaves no topic"
+    );
+}
+
+pub(crate) async fn offset_watermark_is_not_supported_yet(s: &Scene) {
+    let config = TopicConfig {
+        completion_mode: CompletionMode::OffsetWatermark,
+        ..TopicConfig::default()
+    };
+    let created = s.backend.create_topic(&topic_name("orders"), config).await;
+    refused(
+        created,
+        &[ErrorKind::Unsupported],
+        "a mode that the engine cannot do is refused as such",
+    );
+    let topics = s.backend.topics().await.expect("topics can be listed");
+    assert_eq!(topics, [], "a refused creation leaves no topic");
+}
+
+pub(crate) async fn an_update_changes_what_it_names(s: &Scene) {
+    let topic = s.topic("orders").await;
+    let before = s.backend.topic(topic.name()).await.expect("it was created");
+    let unchanged = s
+        .backend
+        .update_topic(topic.name(), TopicUpdate::default())
+        .await;
+    assert_eq!(
+        unchanged.expect("an update may be empty"),
+        before,
+        "an empty update changes nothing"
+    );
+
+    let to = unusual();
+    let updates = [
+        TopicUpdate {
+            message_retention: Some(to.message_retention),
+            ..TopicUpdate::default()
+        },
+        TopicUpdate {
+            zero_subscription_retention: Some(to.zero_subscription_retention),
+            ..TopicUpdate::default()
+        },
+        TopicUpdate {
+            block_writes_on_zero_subscriptions: Some(to.block_writes_on_zero_subscriptions),
+            ..TopicUpdate::default()
+        },
+        TopicUpdate {
+            max_retention: Some(to.max_retention),
+            ..TopicUpdate::default()
+        },
+        TopicUpdate {
+            partition_interval: Some(to.partition_interval),
+            ..TopicUpdate::default()
+        },
+        TopicUpdate {
+            audit: Some(to.audit),
+            ..TopicUpdate::default()
+        },
+    ];
+    let mut expected = before.clone();
+    for update in updates {
+        expected.config = update
+            .apply(&expected.config)
+            .expect("each update is a good one");
+        let updated = s.backend.update_topic(topic.name(), update).await;
+        assert_eq!(
+            updated.expect("a good update is accepted"),
+            expected,
+            "an update changes what it names and nothing else"
+        );
+        let read = s.backend.topic(topic.name()).await;
+        assert_eq!(
+            read.expect("the topic is there"),
+            expected,
+            "an update is kept"
+        );
+    }
+    assert_eq!(
+        expected.config,
+        TopicConfig {
+            lanes: before.config.lanes,
+            ..to
+        },
+        "the case has changed every field that may change"
+    );
+}
+
+pub(crate) async fn an_invalid_update_changes_nothing(s: &Scene) {
+    let topic = s.topic("orders").await;
+    let before = s.backend.topic(topic.name()).await.expect("it was created");
+    let updates = [
+        TopicUpdate {
+            max_retention: Some(Duration::from_secs(1)),
+            audit: Some(true),
+            ..TopicUpdate::default()
+        },
+        TopicUpdate {
+            partition_interval: Some(Duration::ZERO),
+            ..TopicUpdate::default()
+        },
+        TopicUpdate {
+            message_retention: Some(Duration::from_secs(31 * 86_400)),
+            ..TopicUpdate::default()
+        },
+    ];
+    for update in updates {
+        let updated = s.backend.update_topic(topic.name(), update).await;
+        refused(
+            updated,
+            &[ErrorKind::InvalidInput],
+            "an update is checked together with the values that stay",
+        );
+    }
+    let read = s.backend.topic(topic.name()).await;
+    assert_eq!(
+        read.expect("the topic is there"),
+        before,
+        "a refused update changes nothing"
+    );
+}
+
+pub(crate) async fn a_name_is_taken_once(s: &Scene) {
+    let topic = s.topic("orders").await;
+    let before = s.backend.topic(topic.name()).await.expect("it was created");
+    let again = s.backend.create_topic(topic.name(), unusual()).await;
+    refused(
+        again,
+        &[ErrorKind::TopicExists],
+        "a name can be given to one topic only",
+    );
+    let read = s.backend.topic(topic.name()).await;
+    assert_eq!(
+        read.expect("the topic is there"),
+        before,
+        "a refused creation leaves the existing topic as it is"
+    );
+    let ensured = s.backend.ensure_topic(topic.name(), unusual()).await;
+    assert_eq!(
+        ensured.expect("an existing topic is good enough"),
+        before,
+        "ensuring reads the existing topic"
+    );
+}
+
+pub(crate) async fn every_call_on_an_unknown_topic_says_so(s: &Scene) {
+    s.topic("another").await.group("billing").await;
+    let (name, group) = (topic_name("orders"), group_name("billing"));
+    let promise = "a topic that does not exist is reported as such";
+    let kinds = &[ErrorKind::TopicNotFound];
+    let b = &s.backend;
+    refused(b.topic(&name).await, kinds, promise);
+    refused(
+        b.update_topic(&name, TopicUpdate::default()).await,
+        kinds,
+        promise,
+    );
+    for mode in [DeleteTopic::IfSettled, DeleteTopic::Forced] {
+        refused(b.delete_topic(&name, mode).await, kinds, promise);
+    }
+    refused(b.subscribe_from_now(&name, &group).await, kinds, promise);
+    refused(b.pause(&name, &group).await, kinds, promise);
+    refused(b.resume(&name, &group).await, kinds, promise);
+    refused(b.cancel(&name, &group).await, kinds, promise);
+    refused(b.heartbeat(&name, &group).await, kinds, promise);
+    refused(b.subscription(&name, &group).await, kinds, promise);
+    refused(b.subscriptions(&name).await, kinds, promise);
+    refused(b.publish(&name, messages(1)).await, kinds, promise);
+    refused(b.join_group(&name, &group).await, kinds, promise);
+    refused(b.join_queue(&name).await, kinds, promise);
+    refused(b.stats(&name).await, kinds, promise);
+    refused(
+        b.pending(&name, &group, MessageId(0), 10).await,
+        kinds,
+        promise,
+    );
+    refused(b.accounting(&name, MessageId(0), 10).await, kinds, promise);
+    let exists = b.topic_exists(&name).await;
+    assert!(!exists.expect("existence can be asked"), "{promise}");
+    let dead = b.dead_letters(&name, None, 10).await;
+    assert_eq!(
+        dead.expect("dead letters are kept by name, whether the topic exists or not"),
+        [],
+        "a name that never was has none"
+    );
+}
+
+pub(crate) async fn any_valid_name_works(s: &Scene) {
+    let names = [
+        "orders".to_owned(),
+        "Orders".to_owned(),
+        "orders ".to_owned(),
+        "größe / 注文 / 🦀".to_owned(),
+        "'; drop schema fanout cascade; --".to_owned(),
+        "\"quoted\" \\ $1 %s {}".to_owned(),
+        "x".repeat(255),
+    ];
+    for name in &names {
+        let topic = s.topic(name).await;
+        let group = topic.group(name).await;
+        let sent = topic.publish(2).await;
+        let drained = group.drain().await;
+        same_ids(
+            ids(&drained),
+            sent,
+            "topics and groups work alike whatever their valid names",
+        );
+        assert_eq!(
+            drained[0].message.topic.as_str(),
+            name,
+            "names are kept exactly"
+        );
+    }
+    let topics = s.backend.topics().await.expect("topics can be listed");
+    assert_eq!(
+        topics.len(),
+        names.len(),
+        "names that differ at all are names of different topics"
+    );
+}
+
+pub(crate) async fn topics_are_listed_in_byte_order(s: &Scene) {
+    let mut names = [
+        "b", "a", "B", "ä", "a b", "a-b", "aB", "Z", "ab", "_", "10", "9",
+    ];
+    for name in names {
+        s.topic(name).await;
+    }
+    names.sort_unstable();
+    let topics = s.backend.topics().await.expect("topics can be listed");
+    let listed: Vec<_> = topics.iter().map(|t| t.name.as_str()).collect();
+    assert_eq!(
+        listed, names,
+        "topics are listed by the bytes of their names"
+    );
+}
+
+pub(crate) async fn of_concurrent_creations_one_wins(s: &Scene) {
+    let name = topic_name("orders");
+    let results = together(8, |i| {
+        let (backend, name) = (s.backend.clone(), name.clone());
+        let config = TopicConfig {
+            lanes: u16::try_from(i + 1).expect("few tasks"),
+            ..TopicConfig::default()
+        };
+        async move { backend.create_topic(&name, config).await }
+    })
+    .await;
+    let mut winners = Vec::new();
+    for result in results {
+        match result {
+            Ok(topic) => winners.push(topic),
+            Err(error) => assert_eq!(
+                error.kind(),
+                ErrorKind::TopicExists,
+                "who comes late learns that the topic exists: {error}"
+            ),
+        }
+    }
+    assert_eq!(winners.len(), 1, "of concurrent creations exactly one wins");
+    let read = s.backend.topic(&name).await;
+    assert_eq!(
+        read.expect("the topic is there"),
+        winners[0],
+        "the winner's configuration stands"
+    );
+    let topic = s.at("orders");
+    let group = topic.group("billing").await;
+    let sent = topic.publish(1).await;
+    same_ids(
+        ids(&group.drain().await),
+        sent,
+        "a topic is usable once creating it returned",
+    );
+}
+
+pub(crate) async fn deleting_is_refused_while_messages_are_owed(s: &Scene) {
+    let topic = s.topic("orders").await;
+    let (billing, paused) = (topic.group("billing").await, topic.group("paused").await);
+    let sent = topic.publish(5).await;
+    paused.pause().await.expect("an active group can be paused");
+    let promise = "a topic is not deleted while a group owes a settlement";
+    let owed = &[ErrorKind::WouldLoseMessages];
+    refused(topic.delete(DeleteTopic::IfSettled).await, owed, promise);
+
+    paused
+        .resume()
+        .await
+        .expect("a paused group can be resumed");
+    paused.drain().await;
+    paused.pause().await.expect("an active group can be paused");
+    let member = billing.member().await;
+    let held = take(&*member, 5).await;
+    member.done(&held[0]).await.expect("it is held");
+    member.fail(&held[1], "no").await.expect("it is held");
+    member.release(&held[2]).await.expect("it is held");
+    let refusal = topic.delete(DeleteTopic::IfSettled).await;
+    let text = refusal
+        .as_ref()
+        .map_or_else(ToString::to_string, |()| String::new());
+    refused(
+        refusal,
+        owed,
+        "messages that are held, delayed or waiting are owed",
+    );
+    assert!(
+        text.contains('4'),
+        "the refusal says how many messages are owed (4): {text}"
+    );
+    s.advance(Duration::from_secs(60));
+    same_ids(
+        ids(&billing.drain().await),
+        sent[..]
+            .iter()
+            .copied()
+            .filter(|id| *id != held[0].message.id),
+        "a refused deletion changes nothing",
+    );
+}
+
+pub(crate) async fn one_group_that_owes_is_enough_to_refuse(s: &Scene) {
+    let topic = s.topic("orders").await;
+    let (billing, paused) = (topic.group("billing").await, topic.group("paused").await);
+    topic.publish(2).await;
+    billing.drain().await;
+    paused.pause().await.expect("an active group can be paused");
+    refused(
+        topic.delete(DeleteTopic::IfSettled).await,
+        &[ErrorKind::WouldLoseMessages],
+        "what a paused group owes keeps the topic",
+    );
+}
+
+pub(crate) async fn a_settled_topic_can_be_deleted(s: &Scene) {
+    let topic = s.topic("orders").await;
+    let group = topic.group("billing").await;
+    topic.publish(3).await;
+    group.drain().await;
+    topic
+        .delete(DeleteTopic::IfSettled)
+        .await
+        .expect("a topic that owes nothing can be deleted");
+    refused(
+        s.backend.topic(topic.name()).await,
+        &[ErrorKind::TopicNotFound],
+        "a deleted topic is gone",
+    );
+    let topics = s.backend.topics().await.expect("topics can be listed");
+    assert_eq!(topics, [], "a deleted topic is not listed");
+}
+
+pub(crate) async fn a_forced_deletion_takes_everything(s: &Scene) {
+    let topic = s.topic("orders").await;
+    let group = topic.group("billing").await;
+    topic.publish(4).await;
+    let member = group.member().await;
+    let held = take(&*member, 2).await;
+    topic
+        .delete(DeleteTopic::Forced)
+        .await
+        .expect("a forced deletion does not ask who owes what");
+    refused(
+        topic.try_publish(messages(1)).await,
+        &[ErrorKind::TopicNotFound],
+        "nothing can be published to a deleted topic",
+    );
+    refused(
+        member.fetch(10).await,
+        &ended(),
+        "members of a deleted topic learn that it ended",
+    );
+    let settled = member.settle(&[Settlement::done(held[0].receipt)]).await;
+    assert!(
+        settled.map_or(true, |outcomes| !outcomes[0].is_effective()),
+        "nothing is left to settle in a deleted topic"
+    );
+}
+
+pub(crate) async fn a_recreated_topic_starts_empty(s: &Scene) {
+    let topic = s.topic("orders").await;
+    let old = s.backend.topic(topic.name()).await.expect("it was created");
+    let group = topic.group("billing").await;
+    topic.publish(3).await;
+    let old_member = group.member().await;
+    let held = take(&*old_member, 2).await;
+    topic
+        .delete(DeleteTopic::Forced)
+        .await
+        .expect("a forced deletion succeeds");
+
+    s.topic("orders").await;
+    let new = s.backend.topic(topic.name()).await.expect("it was created");
+    assert_ne!(new.id, old.id, "a topic that is made again is another");
+    let subscriptions = s.backend.subscriptions(topic.name()).await;
+    assert_eq!(
+        subscriptions.expect("subscriptions can be listed"),
+        [],
+        "a topic that is made again has no subscription"
+    );
+    refused(
+        group.try_join().await,
+        &[ErrorKind::SubscriptionNotFound],
+        "groups of the old topic are not subscribed to the new one",
+    );
+    let group = topic.group("billing").await;
+    assert!(
+        group.pending().await.is_empty() && topic.accounting().await.is_empty(),
+        "a topic that is made again has no message"
+    );
+    let member = group.member().await;
+    nothing(&*member, "messages of the old topic are gone").await;
+    topic.publish(3).await;
+    refused(
+        member.settle(&[Settlement::done(held[0].receipt)]).await,
+        &[ErrorKind::ForeignReceipt],
+        "a receipt of the old topic is foreign to the new one",
+    );
+    refused(
+        old_member.fetch(10).await,
+        &ended(),
+        "members of the old topic get nothing from the new one",
+    );
+    assert_eq!(
+        group.pending().await.len(),
+        3,
+        "nothing of the new topic was touched by members and receipts of the old one"
+    );
+}

@@ -1,0 +1,85 @@
+//! The engine with its own type, for cases that open transactions.
+
+use std::any::Any;
+use std::future::Future;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fanout_core::{Delivery, MessageId, OpenTx, Result, Transactional};
+
+use super::{Scene, TestTopic, full_size, messages, receipts};
+use crate::{Harness, Subject};
+
+/// An open transaction of the harness's engine.
+pub(crate) type Tx<H> = Box<dyn OpenTx<Tx = <<H as Harness>::Backend as Transactional>::Tx>>;
+
+/// One case's engine.
+pub(crate) struct Fixture<H: Harness> {
+    scene: Scene,
+    pub(crate) backend: Arc<H::Backend>,
+    pub(crate) harness: H,
+    // Last, so that it goes after the engine.
+    _guard: Box<dyn Any + Send + Sync>,
+}
+
+impl<H: Harness> Fixture<H> {
+    pub(crate) async fn new(harness: H) -> Self {
+        let Subject {
+            backend,
+            clock,
+            guard,
+        } = harness.subject().await;
+        Self {
+            scene: Scene {
+                backend: backend.clone(),
+                clock,
+            },
+            backend,
+            harness,
+            _guard: guard,
+        }
+    }
+
+    pub(crate) fn scene(&self) -> &Scene {
+        &self.scene
+    }
+
+    pub(crate) async fn begin(&self) -> Tx<H> {
+        self.backend
+            .begin()
+            .await
+            .expect("a transaction can be begun")
+    }
+
+    pub(crate) async fn publish_in(
+        &self,
+        tx: &mut Tx<H>,
+        topic: &TestTopic,
+        n: usize,
+    ) -> Vec<MessageId> {
+        self.backend
+            .publish_in(tx.tx(), topic.name(), messages(n))
+            .await
+            .expect("a good batch is published in a transaction")
+    }
+
+    pub(crate) async fn settle_in(&self, tx: &mut Tx<H>, deliveries: &[Delivery]) -> Result<()> {
+        self.backend.settle_in(tx.tx(), &receipts(deliveries)).await
+    }
+}
+
+impl<H: Harness> Deref for Fixture<H> {
+    type Target = Scene;
+    fn deref(&self) -> &Scene {
+        &self.scene
+    }
+}
+
+/// Runs a case; one that hangs fails.
+pub(crate) async fn guarded(name: &str, case: impl Future<Output = ()>) {
+    let limit = Duration::from_secs(if full_size() { 900 } else { 120 });
+    if tokio::time::timeout(limit, case).await.is_err() {
+        panic!("`{name}` hangs: some call of it waits for something that never comes");
+    }
+}

@@ -1,0 +1,140 @@
+//! A topic, by a handle.
+
+use std::collections::BTreeMap;
+
+use fanout_core::{
+    BackendExt, DeadLetter, DeleteTopic, GroupName, GroupStats, Member, MessageAccounting,
+    MessageId, NewMessage, Result, SubscriptionOptions, TopicName,
+};
+
+use super::{Scene, TestGroup, group_name, messages, options};
+use std::sync::Arc;
+
+/// A topic, by a handle.
+#[derive(Clone, Debug)]
+pub(crate) struct TestTopic {
+    scene: Scene,
+    name: TopicName,
+}
+
+impl TestTopic {
+    pub(crate) fn new(scene: Scene, name: TopicName) -> Self {
+        Self { scene, name }
+    }
+
+    pub(crate) fn scene(&self) -> &Scene {
+        &self.scene
+    }
+
+    pub(crate) fn name(&self) -> &TopicName {
+        &self.name
+    }
+
+    /// Subscribes a group from now on.
+    pub(crate) async fn group(&self, name: &str) -> TestGroup {
+        self.group_with(name, options()).await
+    }
+
+    pub(crate) async fn group_with(&self, name: &str, options: SubscriptionOptions) -> TestGroup {
+        let group = self.at(name);
+        group
+            .subscribe(options)
+            .await
+            .expect("a group can be subscribed with good options");
+        group
+    }
+
+    /// Subscribes `n` groups.
+    pub(crate) async fn groups(&self, n: usize) -> Vec<TestGroup> {
+        let mut groups = Vec::with_capacity(n);
+        for i in 0..n {
+            groups.push(self.group(&format!("group {i:03}")).await);
+        }
+        groups
+    }
+
+    /// The handle of a group, whether it is subscribed or not.
+    pub(crate) fn at(&self, name: &str) -> TestGroup {
+        TestGroup::new(self.clone(), group_name(name))
+    }
+
+    /// The handle of a queue's built-in group.
+    pub(crate) fn queue_group(&self) -> TestGroup {
+        TestGroup::new(self.clone(), GroupName::queue())
+    }
+
+    /// Joins the consumers of a queue.
+    pub(crate) async fn consumer(&self) -> Arc<dyn Member> {
+        self.scene
+            .backend
+            .join_queue(&self.name)
+            .await
+            .expect("a queue can be joined without naming a group")
+    }
+
+    /// Publishes `n` small messages.
+    pub(crate) async fn publish(&self, n: usize) -> Vec<MessageId> {
+        self.publish_all(messages(n)).await
+    }
+
+    pub(crate) async fn publish_all(&self, messages: Vec<NewMessage>) -> Vec<MessageId> {
+        let count = messages.len();
+        let ids = self
+            .try_publish(messages)
+            .await
+            .expect("a good batch is published");
+        assert_eq!(ids.len(), count, "publishing returns one id per message");
+        ids
+    }
+
+    pub(crate) async fn try_publish(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>> {
+        self.scene.backend.publish(&self.name, messages).await
+    }
+
+    pub(crate) async fn delete(&self, mode: DeleteTopic) -> Result<()> {
+        self.scene.backend.delete_topic(&self.name, mode).await
+    }
+
+    /// The whole accounting, read in pages.
+    pub(crate) async fn accounting(&self) -> BTreeMap<MessageId, MessageAccounting> {
+        const PAGE: usize = 100;
+        let mut all = BTreeMap::new();
+        let mut after = MessageId(0);
+        loop {
+            let page = self
+                .scene
+                .backend
+                .accounting(&self.name, after, PAGE)
+                .await
+                .expect("the accounting of a topic can be read");
+            let Some(last) = page.last() else { return all };
+            after = last.id;
+            all.extend(page.into_iter().map(|record| (record.id, record)));
+        }
+    }
+
+    /// The accounting of one message.
+    pub(crate) async fn record(&self, id: MessageId) -> MessageAccounting {
+        self.accounting()
+            .await
+            .remove(&id)
+            .expect("the accounting has a record of every kept message")
+    }
+
+    pub(crate) async fn stats(&self) -> Vec<GroupStats> {
+        self.scene
+            .backend
+            .stats(&self.name)
+            .await
+            .expect("the figures of a topic can be read")
+    }
+
+    /// All dead letters.
+    pub(crate) async fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.scene
+            .backend
+            .dead_letters(&self.name, None, 1000)
+            .await
+            .expect("dead letters can be read")
+    }
+}
