@@ -1,0 +1,107 @@
+//! Messages on their way in: staged, then admitted or abandoned.
+
+use fanout_core::{Message, MessageId, NewMessage, Timestamp, TopicId, TopicName};
+
+use crate::capacity::cost;
+use crate::refusal::Refusal;
+use crate::state::State;
+
+/// A batch that has its ids and its room, and that nobody can see yet.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    topic: TopicId,
+    name: TopicName,
+    first: MessageId,
+    messages: Vec<(Message, usize)>,
+    bytes: usize,
+}
+
+impl Staged {
+    pub(crate) fn ids(&self) -> Vec<MessageId> {
+        self.messages
+            .iter()
+            .map(|(message, _)| message.id)
+            .collect()
+    }
+}
+
+impl State {
+    /// Draws ids and reserves room for a batch that is not empty.
+    pub(crate) fn stage(
+        &mut self,
+        name: &TopicName,
+        messages: Vec<NewMessage>,
+        now: Timestamp,
+    ) -> Result<Staged, Refusal> {
+        let topic = self.topic(name)?;
+        if topic.topic.config.block_writes_on_zero_subscriptions && topic.counting().is_empty() {
+            return Err(Refusal::NoSubscriptions(name.clone()));
+        }
+        let costs: Vec<_> = messages
+            .iter()
+            .map(|new| cost(new.key.as_deref(), &new.headers, &new.payload))
+            .collect();
+        let bytes = costs.iter().sum();
+        self.make_room(bytes)?;
+        self.capacity.used += bytes;
+
+        let topic = self.topic_mut(name)?;
+        let first = MessageId(topic.next_id);
+        topic.undecided.insert(first);
+        topic.next_id += costs.len() as i64;
+        let messages = (first.0..)
+            .zip(messages.into_iter().zip(costs))
+            .map(|(id, (new, cost))| {
+                let message = Message {
+                    topic: name.clone(),
+                    id: MessageId(id),
+                    key: new.key,
+                    headers: new.headers,
+                    payload: new.payload,
+                    created_at: now,
+                };
+                (message, cost)
+            })
+            .collect();
+        Ok(Staged {
+            topic: topic.topic.id,
+            name: name.clone(),
+            first,
+            messages,
+            bytes,
+        })
+    }
+
+    /// Whether the batch can be admitted: its topic still exists.
+    pub(crate) fn check_staged(&self, staged: &Staged) -> Result<(), Refusal> {
+        if self.topics.contains_key(&staged.topic) {
+            return Ok(());
+        }
+        Err(Refusal::TopicDeleted(staged.name.clone()))
+    }
+
+    /// Makes the batch owed by every group that counts now. It was checked in the same step.
+    pub(crate) fn admit(&mut self, staged: Staged) {
+        let Some(topic) = self.topics.get_mut(&staged.topic) else {
+            return self.abandon(&staged);
+        };
+        topic.undecided.remove(&staged.first);
+        let owed_by = topic.counting();
+        for (message, cost) in staged.messages {
+            for id in &owed_by {
+                if let Some(state) = topic.subscription_mut(*id) {
+                    state.ledger.owe(message.id);
+                }
+            }
+            topic.log.insert(message, cost, owed_by.clone());
+        }
+    }
+
+    /// Gives back the batch's room. Its ids are burnt.
+    pub(crate) fn abandon(&mut self, staged: &Staged) {
+        self.capacity.used -= staged.bytes;
+        if let Some(topic) = self.topics.get_mut(&staged.topic) {
+            topic.undecided.remove(&staged.first);
+        }
+    }
+}
