@@ -6,22 +6,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use async_trait::async_trait;
 use diesel_async::AsyncPgConnection;
 use fanout_core::{
-    Backend, Clock, CompletionMode, DeadLetter, DeleteTopic, Error, ErrorKind, GroupName,
-    GroupStats, JoinOptions, MaintenanceReport, Member, MemberName, MessageAccounting, MessageId,
-    NewMessage, Ordering, Result, Semantics, StartPosition, Subscribe, Subscription,
-    SubscriptionEvent, SubscriptionStatus, Timestamp, Topic, TopicConfig, TopicId, TopicName,
-    TopicUpdate, Transition,
+    Backend, Clock, DeadLetter, DeleteTopic, Error, ErrorKind, GroupName, GroupStats, JoinOptions,
+    MaintenanceReport, Member, MemberName, MessageAccounting, MessageId, NewMessage, Result,
+    Semantics, Subscribe, Subscription, SubscriptionEvent, SubscriptionStatus, Timestamp, Topic,
+    TopicConfig, TopicId, TopicName, TopicUpdate,
 };
 
 use crate::PostgresBuilder;
 use crate::error::ResultExt;
+use crate::error::subscription_ended;
 use crate::maintenance::maintain;
-use crate::member::{PostgresMember, subscription_ended};
+use crate::member::PostgresMember;
 use crate::pool::{Connection, Pool};
 use crate::reference_counting::BATCH;
-use crate::storage::{
-    dead_letters, log, observation, settlements, subscriptions, topics, tracking,
-};
+use crate::storage::{dead_letters, log, observation, settlements, subscriptions, topics};
+use crate::subscription_control::require;
 use crate::transaction::Transaction;
 
 /// How often a publish that finds no leaf makes some and tries again. A batch may be larger than
@@ -95,133 +94,32 @@ impl PostgresBackend {
         self.0.pool.get().await
     }
 
-    async fn transaction(&self) -> Result<Transaction> {
+    pub(crate) async fn transaction(&self) -> Result<Transaction> {
         self.check_open()?;
         Transaction::begin(&self.0.pool).await
     }
 
-    /// Lets a group's subscription take an event; returns it before and after.
-    async fn on_event(
-        &self,
-        topic: &TopicName,
-        group: &GroupName,
-        event: SubscriptionEvent,
-    ) -> Result<Subscription> {
-        let mut transaction = self.transaction().await?;
-        let connection = transaction.connection();
-        let topic = topics::get_for_share(connection, topic).await?;
-        subscriptions::lock_membership(connection, topic.id).await?;
-        let before = require(connection, &topic, group).await?;
-        if event == SubscriptionEvent::Cancel && topic.config.semantics == Semantics::Queue {
-            return Err(Error::new(
-                ErrorKind::InvalidTransition,
-                format!(
-                    "a queue's built-in subscription cannot be cancelled topic=`{}`",
-                    topic.name
-                ),
-            ));
-        }
-        let transition = before.status.on(event).map_err(|error| {
-            if event == SubscriptionEvent::Heartbeat {
-                subscription_ended(&before)
-            } else {
-                let message = format!("{error} topic=`{}` group=`{group}`", topic.name);
-                Error::new(ErrorKind::InvalidTransition, message).with_source(error)
-            }
-        })?;
-        if let Transition::To(status) = transition {
-            subscriptions::set_status(connection, before.id, status, self.now()).await?;
-            if status == SubscriptionStatus::Cancelled {
-                subscriptions::release_bit(connection, topic.id, before.group_index).await?;
-            }
-        }
-        if event == SubscriptionEvent::Heartbeat {
-            subscriptions::beat(connection, before.id, self.now()).await?;
-        }
-        let after = require(connection, &topic, group).await?;
-        transaction.commit().await?;
-        Ok(after)
-    }
-
     /// Folds all settlements of a topic that callers' transactions have committed.
-    async fn fold_topic(&self, connection: &mut AsyncPgConnection, topic: TopicId) -> Result<()> {
+    pub(crate) async fn fold_topic(
+        &self,
+        connection: &mut AsyncPgConnection,
+        topic: TopicId,
+    ) -> Result<()> {
         for subscription in settlements::unfolded(connection, topic).await? {
             while settlements::fold(connection, subscription, BATCH, self.now()).await? > 0 {}
         }
         Ok(())
     }
-
-    /// Removes the rows of a cancelled subscription. What it leaves, maintenance finds.
-    async fn reap(&self, topic: TopicId, subscription: &Subscription) -> Result<()> {
-        let mut connection = self.connection().await?;
-        subscriptions::free_bits(&mut connection, topic).await?;
-        let group = subscription.group_index;
-        while tracking::reap(&mut connection, topic, group, BATCH, self.now()).await? > 0 {}
-        Ok(())
-    }
-}
-
-/// A group's latest subscription, or the error that there is none.
-async fn require(
-    connection: &mut AsyncPgConnection,
-    topic: &Topic,
-    group: &GroupName,
-) -> Result<Subscription> {
-    subscriptions::latest(connection, topic, group)
-        .await?
-        .ok_or_else(|| {
-            Error::new(
-                ErrorKind::SubscriptionNotFound,
-                format!(
-                    "subscription not found topic=`{}` group=`{group}`",
-                    topic.name
-                ),
-            )
-        })
-}
-
-fn unsupported(what: &str) -> Error {
-    Error::new(
-        ErrorKind::Unsupported,
-        format!("{what} needs cursors, which this version does not have yet"),
-    )
 }
 
 #[async_trait]
 impl Backend for PostgresBackend {
     async fn create_topic(&self, topic: &TopicName, config: TopicConfig) -> Result<Topic> {
-        config.check()?;
-        if config.completion_mode == CompletionMode::OffsetWatermark {
-            return Err(unsupported("completion mode `offset-watermark`"));
-        }
-        let mut transaction = self.transaction().await?;
-        let connection = transaction.connection();
-        let created = match topics::insert(connection, topic, &config, self.now()).await {
-            Err(error) if error.kind() == ErrorKind::TopicExists => {
-                return Err(Error::new(
-                    ErrorKind::TopicExists,
-                    format!("topic exists already topic=`{topic}`"),
-                )
-                .with_source(error));
-            }
-            created => created?,
-        };
-        topics::create_storage(connection, created.id).await?;
-        if config.semantics == Semantics::Queue {
-            topics::create_queue_subscription(connection, created.id, self.now()).await?;
-        }
-        transaction.commit().await?;
-        Ok(created)
+        self.make_topic(topic, config).await
     }
 
     async fn update_topic(&self, topic: &TopicName, update: TopicUpdate) -> Result<Topic> {
-        let mut transaction = self.transaction().await?;
-        let connection = transaction.connection();
-        let mut updated = topics::get_for_update(connection, topic).await?;
-        updated.config = update.apply(&updated.config)?;
-        topics::update(connection, updated.id, &updated.config).await?;
-        transaction.commit().await?;
-        Ok(updated)
+        self.change_topic(topic, &update).await
     }
 
     async fn topic(&self, topic: &TopicName) -> Result<Topic> {
@@ -233,28 +131,7 @@ impl Backend for PostgresBackend {
     }
 
     async fn delete_topic(&self, topic: &TopicName, mode: DeleteTopic) -> Result<()> {
-        let mut transaction = self.transaction().await?;
-        let connection = transaction.connection();
-        let topic = topics::get_for_update(connection, topic).await?;
-        // Against publishers first: what they have committed by then is counted.
-        topics::lock_storage(connection, topic.id).await?;
-        let owed = tracking::count_owed_by_any(connection, topic.id).await?;
-        if owed > 0 && mode == DeleteTopic::IfSettled {
-            return Err(Error::new(
-                ErrorKind::WouldLoseMessages,
-                format!(
-                    "groups still owe settlements topic=`{}` unsettled=`{owed}`",
-                    topic.name
-                ),
-            ));
-        }
-        topics::delete(connection, topic.id).await?;
-        transaction.commit().await?;
-        // Left to maintenance when somebody would have to wait, or when this fails.
-        if let Err(error) = topics::drop_storage(&mut *self.connection().await?, topic.id).await {
-            tracing::warn!(topic = %topic.name, %error, "tables of a deleted topic were not dropped yet");
-        }
-        Ok(())
+        self.remove_topic(topic, mode).await
     }
 
     async fn subscribe(
@@ -263,61 +140,7 @@ impl Backend for PostgresBackend {
         group: &GroupName,
         subscribe: Subscribe,
     ) -> Result<Subscription> {
-        let options = &subscribe.options;
-        options.check()?;
-        if subscribe.start != StartPosition::FromNow {
-            return Err(unsupported("a start other than from now"));
-        }
-        if options.ordering == Ordering::PerKey {
-            return Err(unsupported("ordering `per-key`"));
-        }
-        let mut transaction = self.transaction().await?;
-        let connection = transaction.connection();
-        let topic = topics::get_for_share(connection, topic).await?;
-        if topic.config.semantics == Semantics::Queue {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!(
-                    "a queue has its one subscription built in topic=`{}`",
-                    topic.name
-                ),
-            ));
-        }
-        subscriptions::lock_membership(connection, topic.id).await?;
-        let latest = subscriptions::latest(connection, &topic, group).await?;
-        let live = latest.filter(|latest| latest.status.is_live());
-        if let Some(live) = live {
-            if live.options.ordering != options.ordering {
-                return Err(Error::new(
-                    ErrorKind::InvalidInput,
-                    format!(
-                        "ordering of a live subscription is fixed topic=`{}` group=`{group}` ordering=`{}`",
-                        topic.name, live.options.ordering
-                    ),
-                ));
-            }
-            subscriptions::set_options(connection, live.id, options).await?;
-            if live.status != SubscriptionStatus::Active {
-                let active = SubscriptionStatus::Active;
-                subscriptions::set_status(connection, live.id, active, self.now()).await?;
-            }
-            subscriptions::beat(connection, live.id, self.now()).await?;
-            let subscription = require(connection, &topic, group).await?;
-            transaction.commit().await?;
-            return Ok(subscription);
-        }
-        let index = subscriptions::allocate_bit(connection, &topic, group).await?;
-        let subscription =
-            subscriptions::insert(connection, &topic, group, index, options, self.now()).await?;
-        transaction.commit().await?;
-        // The subscription stands; if this fails, members and maintenance repeat it.
-        let caught_up = async {
-            subscriptions::catch_up(&mut *self.connection().await?, subscription.id).await
-        };
-        if let Err(error) = caught_up.await {
-            tracing::warn!(topic = %topic.name, %group, %error, "a subscription has not caught up yet");
-        }
-        Ok(subscription)
+        self.make_subscription(topic, group, &subscribe).await
     }
 
     async fn pause(&self, topic: &TopicName, group: &GroupName) -> Result<Subscription> {
@@ -329,17 +152,7 @@ impl Backend for PostgresBackend {
     }
 
     async fn cancel(&self, topic: &TopicName, group: &GroupName) -> Result<Subscription> {
-        let found = self.topic(topic).await?;
-        // What callers' transactions have settled by now counts as settled.
-        self.fold_topic(&mut *self.connection().await?, found.id)
-            .await?;
-        let cancelled = self
-            .on_event(topic, group, SubscriptionEvent::Cancel)
-            .await?;
-        if let Err(error) = self.reap(found.id, &cancelled).await {
-            tracing::warn!(%topic, %group, %error, "rows of a cancelled subscription are left to maintenance");
-        }
-        Ok(cancelled)
+        self.end_subscription(topic, group).await
     }
 
     async fn heartbeat(&self, topic: &TopicName, group: &GroupName) -> Result<Subscription> {

@@ -127,3 +127,22 @@ pub(crate) fn corrupt(what: &str, value: &dyn std::fmt::Display) -> Error {
         format!("database holds an unknown {what} value=`{value}`"),
     )
 }
+
+/// What this version cannot do yet.
+pub(crate) fn unsupported(what: &str) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("{what} needs cursors, which this version does not have yet"),
+    )
+}
+
+/// The subscription was cancelled or died.
+pub(crate) fn subscription_ended(subscription: &fanout_core::Subscription) -> Error {
+    Error::new(
+        ErrorKind::SubscriptionEnded,
+        format!(
+            "subscription has ended topic=`{}` group=`{}` status=`{}`",
+            subscription.topic, subscription.group, subscription.status
+        ),
+    )
+}

@@ -3,6 +3,7 @@
 
 mod backend;
 mod builder;
+mod claim_upkeep;
 mod counters;
 mod error;
 mod floor;
@@ -13,7 +14,10 @@ mod migrator;
 mod pool;
 mod reference_counting;
 mod schema;
+mod settlement_plan;
 mod storage;
+mod subscription_control;
+mod topic_control;
 mod transaction;
 mod transactional;
 

@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 
 use crate::PostgresBackend;
 use crate::counters::Counters;
-use crate::error::{foreign_receipt, topic_not_found};
+use crate::error::{foreign_receipt, subscription_ended, topic_not_found};
 use crate::held::Held;
 use crate::pool::Connection;
 use crate::reference_counting::ReferenceCounting;
@@ -92,16 +92,6 @@ impl PostgresMember {
             Ok(None)
         )
     }
-}
-
-pub(crate) fn subscription_ended(subscription: &Subscription) -> Error {
-    Error::new(
-        ErrorKind::SubscriptionEnded,
-        format!(
-            "subscription has ended topic=`{}` group=`{}` status=`{}`",
-            subscription.topic, subscription.group, subscription.status
-        ),
-    )
 }
 
 #[async_trait]

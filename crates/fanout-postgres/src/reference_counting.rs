@@ -9,21 +9,15 @@ use diesel_async::AsyncPgConnection;
 use fanout_core::{
     Claimed, Clock, CompletionMode, CompletionStrategy, DeadReason, Delivery, Error, ErrorKind,
     Extension, Fetched, Message, MessageId, Outcome, Receipt, ReceiptForm, Result, Scope,
-    Settlement, Timestamp, TopicId, TrackedReceipt, Verdict, stored_error,
+    Settlement, Timestamp, TopicId, TrackedReceipt, Verdict,
 };
-use parking_lot::Mutex;
-use tokio::time::Instant;
 
+use crate::claim_upkeep::ClaimUpkeep;
 use crate::counters::Counters;
 use crate::error::foreign_receipt;
-use crate::floor::{Floor, Question};
+use crate::settlement_plan::{Rows, SettlementPlan};
 use crate::storage::tracking::{self, GivenUp, Leased};
-use crate::storage::{log, settlements, subscriptions};
 
-/// How often a session looks after the floor of its claims and the leaves ahead.
-const UPKEEP_INTERVAL: Duration = Duration::from_millis(500);
-/// After how many new ids a session looks whether leaves are needed.
-const LEAF_CHECK_IDS: i64 = 250_000;
 /// Most settlements folded, or rows reaped, by one statement.
 pub(crate) const BATCH: i32 = 1000;
 
@@ -32,14 +26,7 @@ pub(crate) const BATCH: i32 = 1000;
 pub(crate) struct ReferenceCounting {
     clock: Option<Arc<dyn Clock>>,
     counters: Arc<Counters>,
-    upkeep: Mutex<Upkeep>,
-}
-
-#[derive(Debug, Default)]
-struct Upkeep {
-    floor: Floor,
-    done_at: Option<Instant>,
-    leaves_checked_at: Option<i64>,
+    upkeep: ClaimUpkeep,
 }
 
 impl ReferenceCounting {
@@ -47,98 +34,12 @@ impl ReferenceCounting {
         Self {
             clock,
             counters,
-            upkeep: Mutex::default(),
+            upkeep: ClaimUpkeep::default(),
         }
     }
 
     fn now(&self) -> Option<Timestamp> {
         self.clock.as_ref().map(|clock| clock.now())
-    }
-
-    /// What a claim found to be done. Failures are left to the next claim and to maintenance: the
-    /// messages that were just leased must reach the consumer.
-    async fn tidy(
-        &self,
-        connection: &mut AsyncPgConnection,
-        scope: &Scope,
-        claim: &tracking::Claim,
-    ) {
-        let result = async {
-            if claim.unfolded {
-                settlements::fold(connection, scope.subscription, BATCH, self.now()).await?;
-            }
-            if claim.catching_up {
-                subscriptions::catch_up(connection, scope.subscription).await?;
-            } else if self.upkeep_is_due() {
-                self.raise_floor(connection, scope).await?;
-            }
-            Ok::<_, Error>(())
-        };
-        if let Err(error) = result.await {
-            tracing::warn!(topic = %scope.topic_name, %error, "upkeep after a claim failed");
-        }
-    }
-
-    fn upkeep_is_due(&self) -> bool {
-        let mut upkeep = self.upkeep.lock();
-        let now = Instant::now();
-        let due = upkeep
-            .done_at
-            .is_none_or(|last| now - last >= UPKEEP_INTERVAL);
-        if due {
-            upkeep.done_at = Some(now);
-        }
-        due
-    }
-
-    /// Two steps at most: who publishes, and if that decided an id, what is owed above the floor.
-    async fn raise_floor(&self, connection: &mut AsyncPgConnection, scope: &Scope) -> Result<()> {
-        for _ in 0..2 {
-            let question = self.upkeep.lock().floor.question();
-            match question {
-                Question::Publishers(awaited) => {
-                    let seen =
-                        tracking::observe_publishers(connection, scope.topic, &awaited).await?;
-                    let drawn = seen.drawn;
-                    self.upkeep
-                        .lock()
-                        .floor
-                        .publishers(drawn, seen.open, seen.remaining);
-                    self.ensure_leaves(connection, scope, drawn).await?;
-                }
-                Question::LowestOwed(floor) => {
-                    let lowest =
-                        tracking::lowest_owed(connection, scope.topic, scope.group, floor).await?;
-                    self.upkeep.lock().floor.lowest_owed(lowest);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn ensure_leaves(
-        &self,
-        connection: &mut AsyncPgConnection,
-        scope: &Scope,
-        drawn: i64,
-    ) -> Result<()> {
-        use crate::error::ResultExt;
-        let due = {
-            let mut upkeep = self.upkeep.lock();
-            let due = upkeep
-                .leaves_checked_at
-                .is_none_or(|last| drawn - last >= LEAF_CHECK_IDS);
-            if due {
-                upkeep.leaves_checked_at = Some(drawn);
-            }
-            due
-        };
-        if due {
-            log::ensure_leaves(connection, scope.topic)
-                .await
-                .committing()?;
-        }
-        Ok(())
     }
 
     /// Gives up what was leased too often without any outcome; the rest is delivered.
@@ -176,12 +77,12 @@ impl ReferenceCounting {
         scope: &Scope,
         batch: &BTreeMap<i64, (TrackedReceipt, &Verdict)>,
     ) -> Result<BTreeMap<i64, Outcome>> {
-        let mut work = Work::default();
+        let mut plan = SettlementPlan::default();
         for (id, (receipt, verdict)) in batch {
-            work.add(*id, receipt, verdict, scope);
+            plan.add(*id, receipt, verdict, scope);
         }
         let mut outcomes = BTreeMap::new();
-        let result = self.perform(connection, scope, &work, &mut outcomes).await;
+        let result = self.perform(connection, scope, &plan, &mut outcomes).await;
         match result {
             Ok(()) => Ok(outcomes),
             Err(error) if outcomes.is_empty() => Err(error),
@@ -198,16 +99,16 @@ impl ReferenceCounting {
         &self,
         connection: &mut AsyncPgConnection,
         scope: &Scope,
-        work: &Work,
+        plan: &SettlementPlan,
         outcomes: &mut BTreeMap<i64, Outcome>,
     ) -> Result<()> {
         let now = self.now();
-        if !work.settle.ids.is_empty() {
-            self.settle_rows(connection, scope, &work.settle, outcomes)
+        if !plan.settle.ids.is_empty() {
+            self.settle_rows(connection, scope, &plan.settle, outcomes)
                 .await?;
         }
-        if !work.fail.ids.is_empty() {
-            let (fail, delays, errors) = (&work.fail, &work.delays, &work.errors);
+        if !plan.fail.ids.is_empty() {
+            let (fail, delays, errors) = (&plan.fail, &plan.delays, &plan.errors);
             let due = tracking::fail(
                 connection,
                 scope,
@@ -223,13 +124,13 @@ impl ReferenceCounting {
                     .map(|(id, due)| (id, Outcome::Retry { due })),
             );
         }
-        if !work.release.ids.is_empty() {
+        if !plan.release.ids.is_empty() {
             let released =
-                tracking::release(connection, scope, &work.release.ids, &work.release.tokens)
+                tracking::release(connection, scope, &plan.release.ids, &plan.release.tokens)
                     .await?;
             outcomes.extend(released.into_iter().map(|id| (id, Outcome::Applied)));
         }
-        for given_up in &work.give_up {
+        for given_up in &plan.give_up {
             if tracking::dead_letter(connection, scope.subscription, given_up, now).await? {
                 outcomes.insert(given_up.id, Outcome::DeadLettered);
             }
@@ -260,73 +161,6 @@ impl ReferenceCounting {
         }
         Ok(())
     }
-}
-
-/// Messages, ascending, with the tokens of their leases.
-#[derive(Default)]
-struct Rows {
-    ids: Vec<i64>,
-    tokens: Vec<i64>,
-}
-
-impl Rows {
-    fn push(&mut self, id: i64, token: i64) {
-        self.ids.push(id);
-        self.tokens.push(token);
-    }
-
-    fn only(&self, wanted: &[i64]) -> Self {
-        let wanted: HashSet<_> = wanted.iter().collect();
-        let (ids, tokens) = self
-            .ids
-            .iter()
-            .zip(&self.tokens)
-            .filter(|(id, _)| wanted.contains(id))
-            .unzip();
-        Self { ids, tokens }
-    }
-}
-
-/// The statements that a batch of settlements needs.
-#[derive(Default)]
-struct Work {
-    settle: Rows,
-    fail: Rows,
-    delays: Vec<Duration>,
-    errors: Vec<String>,
-    release: Rows,
-    give_up: Vec<GivenUp>,
-}
-
-impl Work {
-    /// Ids come in ascending order.
-    fn add(&mut self, id: i64, receipt: &TrackedReceipt, verdict: &Verdict, scope: &Scope) {
-        match verdict {
-            Verdict::Done | Verdict::Skip => self.settle.push(id, receipt.token),
-            Verdict::Release => self.release.push(id, receipt.token),
-            Verdict::Fail(reason) if receipt.attempt >= scope.options.max_attempts => {
-                self.give_up.push(GivenUp {
-                    id,
-                    token: receipt.token,
-                    attempts: receipt.attempt,
-                    reason: DeadReason::AttemptsExhausted,
-                    error: Some(stored_error(reason)),
-                });
-            }
-            Verdict::Fail(reason) => {
-                self.fail.push(id, receipt.token);
-                self.delays
-                    .push(scope.options.backoff.delay(receipt.attempt, jitter()));
-                self.errors.push(stored_error(reason));
-            }
-        }
-    }
-}
-
-/// A fraction in [0, 1). When a message is due again is told to the caller, so nothing needs to
-/// replay it.
-fn jitter() -> f64 {
-    rand::RngExt::random(&mut rand::rng())
 }
 
 /// The receipt's private form, if it belongs to this subscription's accounting.
@@ -364,9 +198,11 @@ impl CompletionStrategy for ReferenceCounting {
         scope: &Scope,
         limit: usize,
     ) -> Result<Claimed> {
-        let floor = self.upkeep.lock().floor.value();
+        let floor = self.upkeep.floor();
         let mut claim = tracking::claim(connection, scope, floor, limit, self.now()).await?;
-        self.tidy(connection, scope, &claim).await;
+        self.upkeep
+            .after(connection, scope, &claim, self.now())
+            .await;
         let leased = std::mem::take(&mut claim.leased);
         let leased = self.sort_out_poison(connection, scope, leased).await;
         let deliveries = leased

@@ -263,6 +263,7 @@ pub(crate) async fn extend(
 }
 
 /// One message to give up.
+#[derive(Debug)]
 pub(crate) struct GivenUp {
     pub(crate) id: i64,
     pub(crate) token: i64,

@@ -82,7 +82,7 @@ async fn statements_prepared(backend: &PostgresBackend) -> i64 {
             Ok::<_, Error>(count.count)
         })
         .await
-        .unwrap()
+        .expect("the transaction commits")
 }
 
 /// Polls a future `times` times, letting the connection's task run in between, then drops it.

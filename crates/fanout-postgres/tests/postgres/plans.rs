@@ -16,8 +16,16 @@ async fn tables_that_look_empty_are_still_read_by_index() {
     let backend = open(&database).await;
     let member = topic_with_group(&backend, "t").await;
     let client = connect(database.url()).await;
-    for table in ["outbox", "outbox_completions", "outbox_consumer_groups", "outbox_settlements"] {
-        client.execute(&format!("VACUUM ANALYZE fanout.{table}"), &[]).await.unwrap();
+    for table in [
+        "outbox",
+        "outbox_completions",
+        "outbox_consumer_groups",
+        "outbox_settlements",
+    ] {
+        client
+            .execute(&format!("VACUUM ANALYZE fanout.{table}"), &[])
+            .await
+            .unwrap();
     }
     let before = value::<i64>(&client, SCANS).await;
     // More calls than it takes for a generic plan.

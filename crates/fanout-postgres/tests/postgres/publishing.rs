@@ -12,7 +12,9 @@ async fn publishing_above_read_committed_is_refused_by_kind() {
     topic_with_group(&backend, "t").await;
     for level in ["REPEATABLE READ", "SERIALIZABLE"] {
         let mut tx = AsyncPgConnection::establish(database.url()).await.unwrap();
-        tx.batch_execute(&format!("BEGIN ISOLATION LEVEL {level}")).await.unwrap();
+        tx.batch_execute(&format!("BEGIN ISOLATION LEVEL {level}"))
+            .await
+            .unwrap();
         let error = backend
             .publish_in(&mut tx, &topic("t"), messages(1))
             .await
@@ -31,9 +33,13 @@ async fn a_stale_receipt_is_found_out_under_every_isolation_level() {
         backend.publish(&topic("t"), messages(2)).await.unwrap();
         let deliveries = member.fetch(2).await.unwrap().deliveries;
         let mut tx = AsyncPgConnection::establish(database.url()).await.unwrap();
-        tx.batch_execute(&format!("BEGIN ISOLATION LEVEL {level}")).await.unwrap();
+        tx.batch_execute(&format!("BEGIN ISOLATION LEVEL {level}"))
+            .await
+            .unwrap();
         // The snapshot of the higher levels is taken here, and shows both leases from now on.
-        tx.batch_execute("SELECT count(*) FROM fanout.outbox").await.unwrap();
+        tx.batch_execute("SELECT count(*) FROM fanout.outbox")
+            .await
+            .unwrap();
         member.done(&deliveries[0]).await.unwrap();
         let error = backend
             .settle_in(&mut tx, &[deliveries[0].receipt])
@@ -45,7 +51,9 @@ async fn a_stale_receipt_is_found_out_under_every_isolation_level() {
         );
         tx.batch_execute("ROLLBACK").await.unwrap();
 
-        tx.batch_execute(&format!("BEGIN ISOLATION LEVEL {level}")).await.unwrap();
+        tx.batch_execute(&format!("BEGIN ISOLATION LEVEL {level}"))
+            .await
+            .unwrap();
         backend
             .settle_in(&mut tx, &[deliveries[1].receipt])
             .await

@@ -1,0 +1,76 @@
+//! Creating, changing and deleting topics.
+
+use fanout_core::{
+    CompletionMode, DeleteTopic, Error, ErrorKind, Result, Semantics, Topic, TopicConfig,
+    TopicName, TopicUpdate,
+};
+
+use crate::PostgresBackend;
+use crate::error::unsupported;
+use crate::storage::{topics, tracking};
+
+impl PostgresBackend {
+    pub(crate) async fn make_topic(&self, topic: &TopicName, config: TopicConfig) -> Result<Topic> {
+        config.check()?;
+        if config.completion_mode == CompletionMode::OffsetWatermark {
+            return Err(unsupported("completion mode `offset-watermark`"));
+        }
+        let mut transaction = self.transaction().await?;
+        let connection = transaction.connection();
+        let created = match topics::insert(connection, topic, &config, self.now()).await {
+            Err(error) if error.kind() == ErrorKind::TopicExists => {
+                return Err(Error::new(
+                    ErrorKind::TopicExists,
+                    format!("topic exists already topic=`{topic}`"),
+                )
+                .with_source(error));
+            }
+            created => created?,
+        };
+        topics::create_storage(connection, created.id).await?;
+        if config.semantics == Semantics::Queue {
+            topics::create_queue_subscription(connection, created.id, self.now()).await?;
+        }
+        transaction.commit().await?;
+        Ok(created)
+    }
+
+    pub(crate) async fn change_topic(
+        &self,
+        topic: &TopicName,
+        update: &TopicUpdate,
+    ) -> Result<Topic> {
+        let mut transaction = self.transaction().await?;
+        let connection = transaction.connection();
+        let mut updated = topics::get_for_update(connection, topic).await?;
+        updated.config = update.apply(&updated.config)?;
+        topics::update(connection, updated.id, &updated.config).await?;
+        transaction.commit().await?;
+        Ok(updated)
+    }
+
+    pub(crate) async fn remove_topic(&self, topic: &TopicName, mode: DeleteTopic) -> Result<()> {
+        let mut transaction = self.transaction().await?;
+        let connection = transaction.connection();
+        let topic = topics::get_for_update(connection, topic).await?;
+        // Against publishers first: what they have committed by then is counted.
+        topics::lock_storage(connection, topic.id).await?;
+        let owed = tracking::count_owed_by_any(connection, topic.id).await?;
+        if owed > 0 && mode == DeleteTopic::IfSettled {
+            return Err(Error::new(
+                ErrorKind::WouldLoseMessages,
+                format!(
+                    "groups still owe settlements topic=`{}` unsettled=`{owed}`",
+                    topic.name
+                ),
+            ));
+        }
+        topics::delete(connection, topic.id).await?;
+        transaction.commit().await?;
+        // Left to maintenance when somebody would have to wait, or when this fails.
+        if let Err(error) = topics::drop_storage(&mut *self.connection().await?, topic.id).await {
+            tracing::warn!(topic = %topic.name, %error, "tables of a deleted topic were not dropped yet");
+        }
+        Ok(())
+    }
+}
