@@ -1,0 +1,11 @@
+//! The `fanout` binary, run as a shell would.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, helpers too")]
+
+mod consuming;
+mod demo;
+mod migrating;
+mod publishing;
+mod subscriptions;
+mod support;
+mod topics;
+mod usage;

@@ -1,0 +1,116 @@
+//! `fanout subscription`.
+
+use serde_json::json;
+
+use crate::support::Database;
+
+#[tokio::test]
+async fn a_subscription_goes_through_its_life() {
+    let database = Database::migrated().await;
+    database.run("topic create t").ok();
+    let made = database
+        .run(
+            "subscription subscribe t g --json --lease 45s --max-attempts 7 --max-stalls 9 \
+             --backoff-initial 200ms --backoff-max 2m --backoff-multiplier 3 --backoff-jitter 0.5 \
+             --heartbeat-interval 5s --heartbeat-timeout 1m",
+        )
+        .json()
+        .remove(0);
+    for (name, value) in [
+        ("topic", json!("t")),
+        ("group", json!("g")),
+        ("status", json!("ACTIVE")),
+        ("start", json!("now")),
+        ("lease", json!("45s")),
+        ("max_attempts", json!(7)),
+        ("max_stalls", json!(9)),
+        ("backoff_initial", json!("200ms")),
+        ("backoff_max", json!("2m")),
+        ("backoff_multiplier", json!(3.0)),
+        ("backoff_jitter", json!(0.5)),
+        ("heartbeat_interval", json!("5s")),
+        ("heartbeat_timeout", json!("1m")),
+    ] {
+        assert_eq!(made[name], value, "{name}");
+    }
+    let changed = database
+        .run("subscription subscribe t g --json --lease 1m")
+        .json()
+        .remove(0);
+    assert_eq!(changed["lease"], "1m");
+    assert_eq!(changed["max_attempts"], 7, "what is not given stays");
+    assert_eq!(changed["id"], made["id"]);
+
+    let status = |command: &str| {
+        let ran = database.run(&format!("subscription {command} t g --json"));
+        ran.json()[0]["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(status("pause"), "PAUSED");
+    assert_eq!(status("heartbeat"), "PAUSED");
+    assert_eq!(status("resume"), "ACTIVE");
+    assert_eq!(status("cancel"), "CANCELLED");
+    assert_eq!(status("get"), "CANCELLED");
+    database
+        .run("subscription pause t g")
+        .fails(5, &["CANCELLED"]);
+    database
+        .run("subscription heartbeat t g")
+        .fails(5, &["subscribe the group again"]);
+
+    database.run("sub subscribe t g").ok();
+    let listed = database.run("subscription list t --json").json();
+    assert_eq!(listed.len(), 2, "cancelled ones are history");
+    assert_eq!(listed[1]["lease"], "30s", "a new one has the defaults");
+    assert_eq!(database.run("subscription list t").ok().lines().count(), 3);
+}
+
+#[tokio::test]
+async fn stats_and_pending_count_what_is_owed() {
+    let database = Database::migrated().await;
+    database.run("topic create t").ok();
+    database.run("subscription subscribe t g").ok();
+    database.run("subscription subscribe t h").ok();
+    database.run("publish t a b c").ok();
+    database.run("consume t h --once").ok();
+    let stats = database.run("subscription stats t --json").json();
+    assert_eq!(
+        (&stats[0]["group"], &stats[0]["pending"]),
+        (&json!("g"), &json!(3))
+    );
+    assert_eq!(
+        (&stats[1]["group"], &stats[1]["pending"]),
+        (&json!("h"), &json!(0))
+    );
+    assert_eq!(stats[1]["lag"], "0s");
+    assert_eq!(database.run("subscription stats t").ok().lines().count(), 3);
+    let pending = database.run("subscription pending t g --json").json();
+    assert_eq!(pending.len(), 3);
+    let first = pending[0]["id"].as_i64().unwrap();
+    let after = format!("subscription pending t g --after {first} --limit 1 --json");
+    assert_eq!(database.run(&after).json(), pending[1..2]);
+    assert_eq!(database.run("subscription pending t h").ok(), "");
+}
+
+#[tokio::test]
+async fn refusals_have_codes_of_their_own() {
+    let database = Database::migrated().await;
+    database.run("topic create t").ok();
+    database.run("topic create q --queue").ok();
+    database
+        .run("subscription subscribe nope g")
+        .fails(4, &["nope"]);
+    database
+        .run("subscription get t g")
+        .fails(4, &["subscribe"]);
+    database.run("subscription pause t g").fails(4, &[]);
+    database.run("subscription cancel q queue").fails(5, &[]);
+    database.run("subscription subscribe q g").fails(3, &[]);
+    database
+        .run("subscription subscribe t g --lease 0s")
+        .fails(3, &["lease"]);
+    for unsupported in ["--from beginning", "--ordering per-key"] {
+        database
+            .run(&format!("subscription subscribe t g {unsupported}"))
+            .fails(9, &[]);
+    }
+}
