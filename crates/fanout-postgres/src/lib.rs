@@ -4,6 +4,7 @@
 mod backend;
 mod builder;
 mod claim_upkeep;
+mod connect;
 mod counters;
 mod error;
 mod floor;

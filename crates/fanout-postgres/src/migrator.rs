@@ -13,6 +13,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use fanout_core::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 
+use crate::connect::{check_url, establish, unavailable};
 use crate::error::{Effect, ResultExt, classify, one_line};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
@@ -204,18 +205,8 @@ impl From<Error> for Failure {
 }
 
 async fn connect(url: &str) -> Result<AsyncPgConnection> {
-    <AsyncPgConnection as diesel_async::AsyncConnection>::establish(url)
-        .await
-        .map_err(|error| {
-            Error::new(
-                ErrorKind::Unavailable,
-                format!(
-                    "cannot connect to the database: {}",
-                    one_line(&error.to_string())
-                ),
-            )
-            .with_source(error)
-        })
+    check_url(url)?;
+    establish(url).await.map_err(unavailable)
 }
 
 fn applied(connection: &mut Blocking) -> Result<BTreeSet<String>, Failure> {

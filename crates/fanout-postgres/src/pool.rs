@@ -11,7 +11,7 @@ use diesel_async::pooled_connection::{
 };
 use fanout_core::{Error, ErrorKind, Result};
 
-use crate::error::one_line;
+use crate::connect::{check_url, establish, unavailable};
 
 /// A pool of connections that the engine runs on.
 ///
@@ -53,7 +53,9 @@ impl std::fmt::Debug for Pool {
 impl Pool {
     /// A deadpool whose checkouts issue no statement.
     pub(crate) fn deadpool(url: &str, size: usize, acquire_timeout: Duration) -> Result<Self> {
+        check_url(url)?;
         let mut config = ManagerConfig::default();
+        config.custom_setup = Box::new(|url| Box::pin(establish(url)));
         config.recycling_method = RecyclingMethod::Fast;
         let manager = AsyncDieselConnectionManager::new_with_config(url, config);
         let timeouts = Timeouts {
@@ -82,6 +84,7 @@ impl Pool {
                     ErrorKind::Unavailable,
                     "no connection came free in time",
                 )),
+                Err(PoolError::Backend(error)) => Err(unavailable(error)),
                 Err(error) => Err(unavailable(error)),
             },
             #[cfg(feature = "bb8")]
@@ -104,17 +107,6 @@ impl Pool {
             Self::Bb8(_) => {}
         }
     }
-}
-
-fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(
-        ErrorKind::Unavailable,
-        format!(
-            "cannot connect to the database: {}",
-            one_line(&error.to_string())
-        ),
-    )
-    .with_source(error)
 }
 
 enum Pooled {

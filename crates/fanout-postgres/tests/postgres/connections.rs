@@ -218,6 +218,14 @@ async fn no_server_and_no_free_connection_are_told_apart() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(!error.to_string().contains('\n'), "one line: {error}");
+    assert!(
+        error.to_string().to_lowercase().contains("refused"),
+        "the reason is told: {error}"
+    );
+    for url in ["this is no url", "postgres://host:notaport/x"] {
+        let error = PostgresBackend::connect(url).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    }
 
     let database = migrated().await;
     let backend = PostgresBackend::builder(database.url())
