@@ -1,8 +1,10 @@
 -- Fan-out by reference counting: subscriptions, a tracking row per message and group, and one record
 -- per message with the set of groups that must settle it and the set of those that have.
 --
--- Lock order, for every function here: tracking rows, then completion records, each in the order of
--- ids. Functions that may meet each other on tracking rows of one group skip what is locked.
+-- Lock order, for every function here: completion records, in the order of ids; then tracking rows of
+-- one group. Nothing keeps a tracking row locked beyond its own statement, so whoever holds records,
+-- which other groups need, never waits for long. Claims lock tracking rows alone and skip what is
+-- locked.
 --
 -- The two hot functions, claim and settle, are made per topic. A statement on a partitioned parent
 -- locks every leaf of every topic under a generic plan, and planning afresh costs a quarter of a
@@ -384,8 +386,6 @@ DECLARE
     -- Whether a caller's transaction has settled anything that is not folded yet.
     unfolded boolean := EXISTS (
         SELECT FROM fanout.outbox_settlements o WHERE o.topic_id = %1$s AND o.group_index = grp);
-    owned bigint[];
-    rows tid[];
     records bigint[];
 BEGIN
     applied := '{}';
@@ -396,50 +396,50 @@ BEGIN
         RETURN;
     END IF;
 
-    SELECT array_agg(t.id), array_agg(t.ctid), array_agg(t.id) FILTER (WHERE NOT t.parked)
-    INTO owned, rows, records
-    FROM unnest(ids, tokens) AS u (id, token)
-    CROSS JOIN LATERAL (
-        SELECT t.ctid, t.id, t.parked
-        FROM fanout.outbox_consumer_groups_%1$s t
-        WHERE t.topic_id = %1$s AND t.group_index = grp AND t.id = u.id
-            AND (u.token IS NULL OR t.lease_token = u.token AND (NOT unfolded OR
-                (SELECT true FROM fanout.outbox_settlements o
-                 WHERE o.topic_id = %1$s AND o.group_index = grp AND o.id = t.id) IS NULL))
-        FOR UPDATE OF t
-    ) t;
-    IF owned IS NULL THEN
-        RETURN;
-    END IF;
-
     IF wait THEN
-        PERFORM FROM unnest(records) AS u (id)
+        PERFORM FROM unnest(ids) AS u (id)
         CROSS JOIN LATERAL (
             SELECT c.id FROM fanout.outbox_completions_%1$s c
             WHERE c.topic_id = %1$s AND c.id = u.id AND c.id BETWEEN low AND high
             FOR NO KEY UPDATE
         ) c;
-        applied := owned;
     ELSE
-        SELECT coalesce(array_agg(c.id), '{}') INTO applied
-        FROM unnest(records) AS u (id)
+        SELECT coalesce(array_agg(c.id), '{}') INTO records
+        FROM unnest(ids) AS u (id)
         CROSS JOIN LATERAL (
             SELECT c.id FROM fanout.outbox_completions_%1$s c
             WHERE c.topic_id = %1$s AND c.id = u.id AND c.id BETWEEN low AND high
             FOR NO KEY UPDATE SKIP LOCKED
         ) c;
-        IF cardinality(applied) < cardinality(records) THEN
-            conflicted := ARRAY(SELECT unnest(records) EXCEPT SELECT unnest(applied) ORDER BY 1);
-            records := applied;
-            SELECT array_agg(o.id), array_agg(o.place) INTO applied, rows
-            FROM unnest(owned, rows) AS o (id, place) WHERE o.id <> ALL (conflicted);
-            applied := coalesce(applied, '{}');
-        ELSE
-            applied := owned;
+        IF cardinality(records) < cardinality(ids) THEN
+            -- The rest is locked, or parked, which has no record, or not ours any more.
+            SELECT coalesce(array_agg(u.id) FILTER (WHERE NOT t.parked AND u.id <> ALL (records)), '{}'),
+                array_agg(u.id) FILTER (WHERE t.parked OR u.id = ANY (records)),
+                array_agg(u.token) FILTER (WHERE t.parked OR u.id = ANY (records))
+            INTO conflicted, ids, tokens
+            FROM unnest(ids, tokens) AS u (id, token)
+            CROSS JOIN LATERAL (
+                SELECT t.parked FROM fanout.outbox_consumer_groups_%1$s t
+                WHERE t.topic_id = %1$s AND t.group_index = grp AND t.id = u.id
+                    AND (u.token IS NULL OR t.lease_token = u.token)
+                OFFSET 0
+            ) t;
         END IF;
     END IF;
 
-    DELETE FROM fanout.outbox_consumer_groups_%1$s t WHERE t.ctid = ANY (rows);
+    WITH gone AS (
+        DELETE FROM fanout.outbox_consumer_groups_%1$s t
+        USING (SELECT %1$s AS topic_id, grp AS group_index, v.id, v.token
+               FROM unnest(ids, tokens) AS v (id, token) OFFSET 0) u
+        WHERE t.topic_id = u.topic_id AND t.group_index = u.group_index AND t.id = u.id
+            AND (u.token IS NULL OR t.lease_token = u.token AND (NOT unfolded OR
+                (SELECT true FROM fanout.outbox_settlements o
+                 WHERE o.topic_id = %1$s AND o.group_index = grp AND o.id = t.id) IS NULL))
+        RETURNING t.id, t.parked
+    )
+    SELECT coalesce(array_agg(gone.id), '{}'), array_agg(gone.id) FILTER (WHERE NOT gone.parked)
+    INTO applied, records FROM gone;
+
     UPDATE fanout.outbox_completions_%1$s c
     SET completed_groups_bitmap = set_bit(c.completed_groups_bitmap, grp, 1),
         completed_at = CASE WHEN set_bit(c.completed_groups_bitmap, grp, 1) = c.required_groups_bitmap
@@ -560,15 +560,22 @@ BEGIN
             ON t.topic_id = s.topic_id AND t.group_index = s.group_index
             AND t.id = u.id AND t.lease_token = u.token;
     ELSE
-        -- An older snapshot would show a lease that is gone; locking its row finds that out. Nobody
-        -- waits for the lock: claims and reaping skip it, and no one else can settle the message.
-        SELECT count(*) INTO valid FROM (
-            SELECT FROM unnest(ids, tokens) AS u (id, token)
-            JOIN fanout.outbox_consumer_groups t
-                ON t.topic_id = s.topic_id AND t.group_index = s.group_index
-                AND t.id = u.id AND t.lease_token = u.token
-            FOR KEY SHARE OF t
-        ) locked;
+        -- An older snapshot would show a lease that is gone; locking its row finds that out. The
+        -- lock itself is given up at once, with the subtransaction: it would make the group's own
+        -- settlements wait, and with them whoever needs the records that those hold.
+        BEGIN
+            SELECT count(*) INTO valid FROM (
+                SELECT FROM unnest(ids, tokens) AS u (id, token)
+                JOIN fanout.outbox_consumer_groups t
+                    ON t.topic_id = s.topic_id AND t.group_index = s.group_index
+                    AND t.id = u.id AND t.lease_token = u.token
+                FOR KEY SHARE OF t
+            ) locked;
+            RAISE EXCEPTION USING ERRCODE = 'FO001';
+        EXCEPTION
+            WHEN SQLSTATE 'FO001' THEN NULL;
+            WHEN serialization_failure THEN valid := 0;
+        END;
     END IF;
     IF valid < cardinality(ids) THEN
         RAISE EXCEPTION 'a receipt is stale: its lease ended, or the message was settled group=`%` receipts=`%` stale=`%`',
@@ -604,7 +611,7 @@ END
 $$;
 
 -- Removes up to n tracking rows of a group whose subscription was cancelled, and its bit from the
--- records that it has not settled; returns how many. Rows locked at the moment are left for later.
+-- records that it has not settled; returns how many.
 CREATE FUNCTION fanout.reap(topic int, grp smallint, n int, at timestamptz) RETURNS bigint
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
@@ -612,23 +619,26 @@ DECLARE
     ids bigint[];
     records bigint[];
 BEGIN
-    -- No fresh lock on a group that lives: its bit could have been given to it again.
     PERFORM FROM fanout.outbox_topic_subscriptions s
     WHERE s.topic_id = topic AND s.group_index = grp AND s.status <> 'CANCELLED';
     IF FOUND THEN
         RETURN 0;
     END IF;
-    SELECT array_agg(t.id), array_agg(t.id) FILTER (WHERE NOT t.parked) INTO ids, records FROM (
-        SELECT t.id, t.parked FROM fanout.outbox_consumer_groups t
-        WHERE t.topic_id = topic AND t.group_index = grp ORDER BY t.id LIMIT n FOR UPDATE SKIP LOCKED
+    SELECT array_agg(t.id) INTO ids FROM (
+        SELECT t.id FROM fanout.outbox_consumer_groups t
+        WHERE t.topic_id = topic AND t.group_index = grp ORDER BY t.id LIMIT n
     ) t;
     IF ids IS NULL THEN
         RETURN 0;
     END IF;
     PERFORM FROM fanout.outbox_completions c
-    WHERE c.topic_id = topic AND c.id = ANY (records) ORDER BY c.id FOR NO KEY UPDATE;
-    DELETE FROM fanout.outbox_consumer_groups t
-    WHERE t.topic_id = topic AND t.group_index = grp AND t.id = ANY (ids);
+    WHERE c.topic_id = topic AND c.id = ANY (ids) ORDER BY c.id FOR NO KEY UPDATE;
+    WITH gone AS (
+        DELETE FROM fanout.outbox_consumer_groups t
+        WHERE t.topic_id = topic AND t.group_index = grp AND t.id = ANY (ids)
+        RETURNING t.id, t.parked
+    )
+    SELECT array_agg(gone.id) FILTER (WHERE NOT gone.parked) INTO records FROM gone;
     UPDATE fanout.outbox_completions c
     SET required_groups_bitmap = set_bit(c.required_groups_bitmap, grp, 0),
         completed_at = CASE WHEN c.completed_groups_bitmap = set_bit(c.required_groups_bitmap, grp, 0)
