@@ -96,10 +96,6 @@ macro_rules! __each_case {
                 a_clock_that_stands_still_or_steps_back_loses_nothing
             }
             lifecycle {
-                subscribing_makes_an_active_subscription
-                every_option_round_trips
-                invalid_options_are_refused
-                what_needs_cursors_is_not_supported_yet
                 a_group_that_never_subscribed_is_unknown
                 a_paused_group_accumulates
                 what_is_in_hand_settles_while_paused
@@ -107,15 +103,7 @@ macro_rules! __each_case {
                 a_cancellation_is_final
                 a_cancelled_group_holds_nothing_back
                 the_only_group_can_be_cancelled
-                subscribing_after_a_cancellation_starts_anew
-                subscriptions_are_listed_by_group_and_age
-                subscribing_again_moves_nothing
-                subscribing_again_applies_options
-                members_follow_new_options
-                the_ordering_of_a_live_subscription_is_fixed
-                subscribing_resumes_a_paused_group
                 a_paused_group_can_be_cancelled
-                groups_have_a_bit_each
             }
             liveness {
                 a_backlog_drains_after_all_members_crashed
@@ -190,6 +178,27 @@ macro_rules! __each_case {
                 a_cancelled_groups_next_subscription_meets_an_open_publish
                 f5_what_commits_after_a_subscribe_is_owed_and_nothing_before
             }
+            subscribing {
+                subscribing_makes_an_active_subscription
+                every_option_round_trips
+                invalid_options_are_refused
+                what_needs_cursors_is_not_supported_yet
+                subscribing_after_a_cancellation_starts_anew
+                subscriptions_are_listed_by_group_and_age
+                subscribing_again_moves_nothing
+                subscribing_again_applies_options
+                members_follow_new_options
+                the_ordering_of_a_live_subscription_is_fixed
+                subscribing_resumes_a_paused_group
+                groups_have_a_bit_each
+            }
+            topic_deletion {
+                deleting_is_refused_while_messages_are_owed
+                one_group_that_owes_is_enough_to_refuse
+                a_settled_topic_can_be_deleted
+                a_forced_deletion_takes_everything
+                a_recreated_topic_starts_empty
+            }
             topics {
                 what_is_created_can_be_read
                 every_field_of_a_configuration_round_trips
@@ -202,11 +211,18 @@ macro_rules! __each_case {
                 any_valid_name_works
                 topics_are_listed_in_byte_order
                 of_concurrent_creations_one_wins
-                deleting_is_refused_while_messages_are_owed
-                one_group_that_owes_is_enough_to_refuse
-                a_settled_topic_can_be_deleted
-                a_forced_deletion_takes_everything
-                a_recreated_topic_starts_empty
+            }
+            transactional_conflicts {
+                of_two_transactions_one_commits
+                when_the_first_transaction_rolls_back_the_second_may_settle
+                of_two_holders_of_a_message_one_commits
+                of_many_transactions_one_commits
+                overlapping_batches_do_not_deadlock
+                an_open_settlement_makes_nobody_else_wait
+                a_lease_may_end_inside_a_transaction
+                a_cancellation_meets_an_open_settlement
+                every_input_has_its_effect_once
+                a_plain_settlement_meets_an_undone_one
             }
             transactional_publishing {
                 nothing_is_delivered_before_the_commit
@@ -231,19 +247,9 @@ macro_rules! __each_case {
                 every_kind_of_stale_receipt_is_refused
                 receipts_of_several_groups_are_refused
                 receipts_of_what_is_gone_are_refused
-                of_two_transactions_one_commits
-                when_the_first_transaction_rolls_back_the_second_may_settle
-                of_two_holders_of_a_message_one_commits
-                of_many_transactions_one_commits
-                overlapping_batches_do_not_deadlock
                 consuming_and_producing_is_one_step
-                an_open_settlement_makes_nobody_else_wait
-                a_lease_may_end_inside_a_transaction
                 an_expired_lease_that_nobody_took_settles
-                a_cancellation_meets_an_open_settlement
                 work_that_fails_settles_nothing
-                every_input_has_its_effect_once
-                a_plain_settlement_meets_an_undone_one
             }
             zero_subscriptions {
                 f6_writes_are_blocked_with_an_error_of_their_own

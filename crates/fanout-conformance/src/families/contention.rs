@@ -1,13 +1,17 @@
 //! Many groups at the same messages at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fanout_core::{Delivery, Outcome, Settlement, Transactional};
+use tokio::sync::Semaphore;
 
 use crate::Harness;
 use crate::stage::{Fixture, full_size, receipts, take, together};
 
 const MESSAGES: usize = 24;
+/// Transactions that are open at a time; an engine need not have room for many more.
+const OPEN: usize = 16;
 /// Of the messages, those that every second group leaves unsettled at first.
 const LEFT: usize = 6;
 
@@ -38,8 +42,10 @@ pub(crate) async fn f4_groups_that_settle_the_same_messages_neither_deadlock_nor
         }
         part
     };
+    let room = Arc::new(Semaphore::new(OPEN));
     together(count, |i| {
         let (member, backend, part) = (held[i].0.clone(), f.backend.clone(), part(i));
+        let room = room.clone();
         let settle = async move |part: &[Delivery]| {
             let settlements: Vec<_> = part.iter().map(|d| Settlement::done(d.receipt)).collect();
             let outcomes = member.settle(&settlements).await;
@@ -59,6 +65,7 @@ pub(crate) async fn f4_groups_that_settle_the_same_messages_neither_deadlock_nor
                     }
                 }
                 2 => {
+                    let _open = room.acquire().await.expect("it is never closed");
                     let mut tx = backend.begin().await.expect(promise);
                     let settled = backend.settle_in(tx.tx(), &receipts(&part)).await;
                     settled.expect(promise);
@@ -68,6 +75,7 @@ pub(crate) async fn f4_groups_that_settle_the_same_messages_neither_deadlock_nor
                 }
                 _ => {
                     let (plain, in_tx) = part.split_at(7);
+                    let _open = room.acquire().await.expect("it is never closed");
                     let mut tx = backend.begin().await.expect(promise);
                     for few in in_tx.chunks(4) {
                         let settled = backend.settle_in(tx.tx(), &receipts(few)).await;

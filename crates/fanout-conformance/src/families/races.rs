@@ -7,8 +7,8 @@ use fanout_core::{DeleteTopic, ErrorKind, MemberExt, Outcome, SubscriptionStatus
 
 use crate::Harness;
 use crate::stage::{
-    Fixture, Scene, fetch, ids, join_all, messages, options, same_ids, settle_all, take, take_all,
-    together,
+    Fixture, Scene, begin_waiting, fetch, ids, join_all, messages, options, same_ids, settle_all,
+    take, take_all, together,
 };
 
 pub(crate) async fn concurrent_subscribes_of_a_group_make_one(s: &Scene) {
@@ -282,11 +282,8 @@ pub(crate) async fn a_deletion_meets_an_open_publish<H: Harness>(f: &Fixture<H>)
     // It may have to wait for the transaction, so it needs a task of its own.
     let deletion = {
         let topic = topic.clone();
-        tokio::spawn(async move { topic.delete(DeleteTopic::IfSettled).await })
+        begin_waiting(async move { topic.delete(DeleteTopic::IfSettled).await }).await
     };
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
     let committed = tx.commit().await;
     let deleted = deletion.await.expect("the deletion does not panic");
     assert!(
