@@ -133,7 +133,7 @@ $$;
 -- Leaves are sized to cover about the topic's partition_interval at the rate at which ids were
 -- drawn since the last leaf was made.
 CREATE FUNCTION fanout.ensure_leaves(topic int) RETURNS int
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
 DECLARE
     smallest CONSTANT bigint := 1000000;
     largest CONSTANT bigint := 100000000;
@@ -218,7 +218,7 @@ $$;
 
 -- Drops the tables of a deleted topic, unless that would make anybody wait; tells whether it did.
 CREATE FUNCTION fanout.drop_topic_storage(topic int) RETURNS boolean
-LANGUAGE plpgsql SET client_min_messages = warning AS $$
+LANGUAGE plpgsql SET client_min_messages = warning SET lock_timeout = '50ms' AS $$
 DECLARE
     part record;
 BEGIN
@@ -245,7 +245,7 @@ CREATE FUNCTION fanout.publish(
     headers jsonb[] DEFAULT NULL,
     at timestamptz DEFAULT NULL
 ) RETURNS bigint[]
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     t fanout.outbox_topics;
     n int := coalesce(cardinality(payloads), 0);
@@ -261,7 +261,7 @@ BEGIN
             USING CONSTRAINT = 'fanout_batch_shape';
     END IF;
     -- Under an older snapshot a publisher could miss a subscription that it must write for.
-    IF current_setting('transaction_isolation') <> 'read committed' THEN
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
         RAISE EXCEPTION 'publishing needs a read committed transaction isolation=`%`',
             current_setting('transaction_isolation')
             USING CONSTRAINT = 'fanout_isolation';

@@ -62,6 +62,8 @@ CREATE TABLE fanout.outbox_topic_subscriptions (
     -- and what they published up to catch_up_to is given to the group afterwards.
     catch_up_to bigint,
     catch_up_publishers text[],
+    -- How far the present pass has come.
+    catch_up_from bigint NOT NULL DEFAULT 0,
     caught_up boolean NOT NULL DEFAULT false,
     FOREIGN KEY (topic_id, group_index) REFERENCES fanout.consumer_group_index ON DELETE CASCADE
 );
@@ -111,7 +113,8 @@ CREATE TABLE fanout.outbox_settlements (
     group_index smallint NOT NULL,
     id bigint NOT NULL,
     PRIMARY KEY (topic_id, group_index, id)
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 20000,
+    autovacuum_vacuum_cost_delay = 0);
 
 CREATE TABLE fanout.outbox_dead_letters (
     dead_letter_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -129,8 +132,7 @@ CREATE TABLE fanout.outbox_dead_letters (
     headers jsonb,
     payload bytea NOT NULL
 );
-CREATE INDEX outbox_dead_letters_topic
-    ON fanout.outbox_dead_letters (topic_name, group_name, dead_letter_id);
+CREATE INDEX outbox_dead_letters_topic ON fanout.outbox_dead_letters (topic_name, dead_letter_id);
 
 -- The built-in subscription of a queue topic, which never dies.
 CREATE FUNCTION fanout.create_queue_subscription(topic int, at timestamptz) RETURNS void
@@ -167,7 +169,7 @@ RETURN bitmap || fanout.zero_bitmap(greatest(0, group_index / 8 + 1 - octet_leng
 -- Writes, for every tracked message of an insert, its completion record and the tracking rows of
 -- the groups that must settle it. A group that wants order reads by cursor and has neither.
 CREATE FUNCTION fanout.outbox_after_insert() RETURNS trigger
-LANGUAGE plpgsql SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     topic int;
     blocks boolean;
@@ -304,7 +306,7 @@ CREATE OR REPLACE FUNCTION fanout.claim_%1$s(
 )
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_sort = off SET jit = off
+SET enable_mergejoin = off SET enable_sort = off SET jit = off SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_variable
@@ -320,7 +322,8 @@ BEGIN
     FROM fanout.outbox_topic_subscriptions s WHERE s.subscription_id = subscription;
     status := coalesce(status, 'CANCELLED');
     unfolded := EXISTS (
-        SELECT FROM fanout.outbox_settlements s WHERE s.topic_id = %1$s AND s.group_index = grp);
+        SELECT FROM fanout.outbox_settlements s
+        WHERE s.topic_id = %1$s AND s.group_index = grp AND s.id > floor);
     IF status = 'ACTIVE' THEN
         SELECT array_agg(d.ctid), array_agg(d.id), array_agg(d.lane), array_agg(d.attempts),
             array_agg(d.stalls + (d.lease_token IS NOT NULL)::int)
@@ -369,6 +372,9 @@ $f$, topic);
     -- Without `wait`, messages whose completion record is locked at the moment are left alone and
     -- returned as conflicted; a transaction that held some records and waited for others out of
     -- order could deadlock.
+    --
+    -- The locking reads name no range of ids: Postgres 18.6 crashes when it re-checks a locked row
+    -- under an Append that was pruned at its start.
     EXECUTE format($f$
 CREATE OR REPLACE FUNCTION fanout.settle_%1$s(
     subscription bigint, grp smallint, ids bigint[], tokens bigint[], wait boolean, at timestamptz,
@@ -377,6 +383,7 @@ CREATE OR REPLACE FUNCTION fanout.settle_%1$s(
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan
+SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -385,7 +392,8 @@ DECLARE
     high bigint := ids[cardinality(ids)];
     -- Whether a caller's transaction has settled anything that is not folded yet.
     unfolded boolean := EXISTS (
-        SELECT FROM fanout.outbox_settlements o WHERE o.topic_id = %1$s AND o.group_index = grp);
+        SELECT FROM fanout.outbox_settlements o
+        WHERE o.topic_id = %1$s AND o.group_index = grp AND o.id BETWEEN low AND high);
     records bigint[];
 BEGIN
     applied := '{}';
@@ -400,7 +408,7 @@ BEGIN
         PERFORM FROM unnest(ids) AS u (id)
         CROSS JOIN LATERAL (
             SELECT c.id FROM fanout.outbox_completions_%1$s c
-            WHERE c.topic_id = %1$s AND c.id = u.id AND c.id BETWEEN low AND high
+            WHERE c.topic_id = %1$s AND c.id = u.id
             FOR NO KEY UPDATE
         ) c;
     ELSE
@@ -408,7 +416,7 @@ BEGIN
         FROM unnest(ids) AS u (id)
         CROSS JOIN LATERAL (
             SELECT c.id FROM fanout.outbox_completions_%1$s c
-            WHERE c.topic_id = %1$s AND c.id = u.id AND c.id BETWEEN low AND high
+            WHERE c.topic_id = %1$s AND c.id = u.id
             FOR NO KEY UPDATE SKIP LOCKED
         ) c;
         IF cardinality(records) < cardinality(ids) THEN
@@ -452,14 +460,18 @@ $f$, topic);
 END
 $outer$;
 
--- The functions below are not hot: they are planned afresh for the one topic that they concern. Each
--- treats a message that a caller's transaction has settled as settled.
+-- The functions below are not hot: they are planned afresh for the one topic that they concern, and so
+-- touch no other's tables. (In PL/pgSQL: before Postgres 18 a function in SQL is planned without its
+-- arguments.) Each treats a message that a caller's transaction has settled as settled.
 
 -- Reports failures: the messages are due again after their delays.
 CREATE FUNCTION fanout.fail(
     topic int, grp smallint, ids bigint[], tokens bigint[], delays interval[], errors text[], at timestamptz
 ) RETURNS TABLE (id bigint, due timestamptz)
-LANGUAGE sql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     UPDATE fanout.outbox_consumer_groups t
     SET attempts = t.attempts + 1, lease_token = NULL, leased_until = NULL,
         available_at = fanout.time_or_now(at) + u.delay, last_error = u.error
@@ -468,12 +480,16 @@ LANGUAGE sql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_
         AND NOT EXISTS (
             SELECT FROM fanout.outbox_settlements o
             WHERE o.topic_id = topic AND o.group_index = grp AND o.id = u.id)
-    RETURNING t.id, t.available_at
+    RETURNING t.id, t.available_at;
+END
 $$;
 
 -- Gives messages back as if they had not been fetched.
 CREATE FUNCTION fanout.release(topic int, grp smallint, ids bigint[], tokens bigint[]) RETURNS SETOF bigint
-LANGUAGE sql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     UPDATE fanout.outbox_consumer_groups t
     SET lease_token = NULL, leased_until = NULL
     FROM unnest(ids, tokens) AS u (id, token)
@@ -481,14 +497,18 @@ LANGUAGE sql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_
         AND NOT EXISTS (
             SELECT FROM fanout.outbox_settlements o
             WHERE o.topic_id = topic AND o.group_index = grp AND o.id = u.id)
-    RETURNING t.id
+    RETURNING t.id;
+END
 $$;
 
 -- Moves the end of leases.
 CREATE FUNCTION fanout.extend(
     topic int, grp smallint, ids bigint[], tokens bigint[], lease interval, at timestamptz
 ) RETURNS TABLE (id bigint, token bigint, until timestamptz)
-LANGUAGE sql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     UPDATE fanout.outbox_consumer_groups t
     SET leased_until = fanout.time_or_now(at) + lease
     FROM unnest(ids, tokens) AS u (id, token)
@@ -496,7 +516,8 @@ LANGUAGE sql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_
         AND NOT EXISTS (
             SELECT FROM fanout.outbox_settlements o
             WHERE o.topic_id = topic AND o.group_index = grp AND o.id = u.id)
-    RETURNING t.id, t.lease_token, t.leased_until
+    RETURNING t.id, t.lease_token, t.leased_until;
+END
 $$;
 
 -- Settles one message as given up, with a copy among the dead letters; tells whether it did.
@@ -569,7 +590,7 @@ BEGIN
                 JOIN fanout.outbox_consumer_groups t
                     ON t.topic_id = s.topic_id AND t.group_index = s.group_index
                     AND t.id = u.id AND t.lease_token = u.token
-                FOR KEY SHARE OF t
+                FOR SHARE OF t
             ) locked;
             RAISE EXCEPTION USING ERRCODE = 'FO001';
         EXCEPTION
@@ -586,26 +607,29 @@ END
 $$;
 
 -- Moves up to n committed settlements of callers' transactions into the accounting; returns how many.
-CREATE FUNCTION fanout.fold(subscription bigint, n int, at timestamptz) RETURNS bigint
+CREATE FUNCTION fanout.fold(topic int, grp smallint, n int, at timestamptz) RETURNS bigint
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
-    s fanout.outbox_topic_subscriptions;
+    live bigint;
     ids bigint[];
 BEGIN
-    SELECT * INTO s FROM fanout.outbox_topic_subscriptions WHERE subscription_id = subscription;
     -- Of concurrent folds each takes its own rows.
     SELECT array_agg(f.id) INTO ids FROM (
         SELECT o.id FROM fanout.outbox_settlements o
-        WHERE o.topic_id = s.topic_id AND o.group_index = s.group_index
-        ORDER BY o.id LIMIT n FOR UPDATE SKIP LOCKED
+        WHERE o.topic_id = topic AND o.group_index = grp ORDER BY o.id LIMIT n FOR UPDATE SKIP LOCKED
     ) f;
     IF ids IS NULL THEN
         RETURN 0;
     END IF;
-    EXECUTE format('SELECT FROM fanout.settle_%s($1, $2, $3, NULL, true, $4)', s.topic_id)
-        USING subscription, s.group_index, ids, at;
+    -- A bit may have had another subscription before; what nobody live has settled is void.
+    SELECT s.subscription_id INTO live FROM fanout.outbox_topic_subscriptions s
+    WHERE s.topic_id = topic AND s.group_index = grp AND s.status <> 'CANCELLED';
+    IF FOUND THEN
+        EXECUTE format('SELECT FROM fanout.settle_%s($1, $2, $3, NULL, true, $4)', topic)
+            USING live, grp, ids, at;
+    END IF;
     DELETE FROM fanout.outbox_settlements o
-    WHERE o.topic_id = s.topic_id AND o.group_index = s.group_index AND o.id = ANY (ids);
+    WHERE o.topic_id = topic AND o.group_index = grp AND o.id = ANY (ids);
     RETURN cardinality(ids);
 END
 $$;
@@ -648,20 +672,30 @@ BEGIN
 END
 $$;
 
--- Gives a new subscription the messages whose publishers did not see it, and tells whether all of
--- them are known now.
+-- Those of the awaited publishers that are still open. A prepared transaction that outlived a restart
+-- of the server has another name since: such ones are awaited always.
+CREATE FUNCTION fanout.still_open(awaited text[], publishers text[]) RETURNS text[]
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT ARRAY(SELECT p FROM unnest(publishers) AS p
+        WHERE p = ANY (awaited) OR p LIKE '-1/%' AND cardinality(awaited) > 0)
+$$;
+
+-- Gives a new subscription up to n of the messages whose publishers did not see it, and tells whether
+-- it has all of them.
 --
 -- Owed is what the subscription's snapshot does not see. A publisher that began its statement before
 -- the subscription committed may have missed it; such a publisher held the publish lock when the
 -- subscription committed, or had committed. So: list the holders once after the commit, and look
 -- after each that ends. None of their ids of that time is above the sequence read before the list.
-CREATE FUNCTION fanout.catch_up(subscription bigint) RETURNS boolean
+CREATE FUNCTION fanout.catch_up(subscription bigint, n int, OUT done boolean, OUT added bigint)
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     s fanout.outbox_topic_subscriptions;
     open text[];
     missed bigint[];
 BEGIN
+    done := false;
+    added := 0;
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'catching up needs a read committed transaction isolation=`%`',
             current_setting('transaction_isolation')
@@ -670,19 +704,19 @@ BEGIN
     SELECT * INTO s FROM fanout.outbox_topic_subscriptions
     WHERE subscription_id = subscription FOR NO KEY UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
-        RETURN false;
+        RETURN;
     END IF;
     IF s.caught_up OR s.status = 'CANCELLED' THEN
-        RETURN true;
+        done := true;
+        RETURN;
     END IF;
     IF s.catch_up_to IS NULL THEN
         s.catch_up_to := fanout.drawn_id(s.topic_id);
         open := fanout.publishers(s.topic_id);
     ELSE
-        open := ARRAY(
-            SELECT unnest(s.catch_up_publishers) INTERSECT SELECT unnest(fanout.publishers(s.topic_id)));
-        IF cardinality(open) = cardinality(s.catch_up_publishers) THEN
-            RETURN false;
+        open := fanout.still_open(s.catch_up_publishers, fanout.publishers(s.topic_id));
+        IF cardinality(open) = cardinality(s.catch_up_publishers) AND s.catch_up_from = 0 THEN
+            RETURN;
         END IF;
     END IF;
 
@@ -690,12 +724,14 @@ BEGIN
         SELECT c.id
         FROM fanout.outbox o
         JOIN fanout.outbox_completions c ON c.topic_id = o.topic_id AND c.id = o.id
-        WHERE o.topic_id = s.topic_id AND o.tracked AND o.id <= s.catch_up_to
+        WHERE o.topic_id = s.topic_id AND o.tracked
+            AND o.id > s.catch_up_from AND o.id <= s.catch_up_to
             AND o.tx >= pg_snapshot_xmin(s.start_snapshot)
             AND NOT pg_visible_in_snapshot(o.tx, s.start_snapshot)
-            AND c.topic_id = s.topic_id AND c.id <= s.catch_up_to
+            AND c.topic_id = s.topic_id AND c.id > s.catch_up_from AND c.id <= s.catch_up_to
             AND NOT fanout.has_bit(c.required_groups_bitmap, s.group_index)
         ORDER BY c.id
+        LIMIT n
         FOR NO KEY UPDATE OF c
     ) c;
     IF missed IS NOT NULL THEN
@@ -712,31 +748,50 @@ BEGIN
             completed_at = NULL
         WHERE c.topic_id = s.topic_id AND c.id = ANY (missed);
     END IF;
+    added := coalesce(cardinality(missed), 0);
+    IF added = n THEN
+        -- There may be more. The publishers stay as they were, so that the next pass looks again.
+        UPDATE fanout.outbox_topic_subscriptions
+        SET catch_up_to = s.catch_up_to, catch_up_from = missed[n],
+            catch_up_publishers = coalesce(s.catch_up_publishers, open)
+        WHERE subscription_id = subscription;
+        RETURN;
+    END IF;
+    -- A pass that began before the last publisher ended must be followed by another.
+    done := cardinality(open) = 0 AND s.catch_up_from = 0;
     UPDATE fanout.outbox_topic_subscriptions
-    SET catch_up_to = s.catch_up_to, catch_up_publishers = open, caught_up = cardinality(open) = 0
+    SET catch_up_to = s.catch_up_to, catch_up_from = 0, caught_up = done,
+        catch_up_publishers = CASE WHEN s.catch_up_from = 0 THEN open ELSE '{again}' || open END
     WHERE subscription_id = subscription;
-    RETURN cardinality(open) = 0;
 END
 $$;
 
 -- One step towards an id up to which every message has committed or rolled back: the sequence, then
--- the publishers that may still bring an id drawn by then, and those of `awaited` that still may.
+-- the publishers that may still bring an id drawn by then, and those of `awaited` that still may. An id
+-- counts as drawn for good only when the log is on disk up to `written`: a crash before that takes the
+-- sequence back.
 CREATE FUNCTION fanout.observe_publishers(
-    topic int, awaited text[], OUT drawn bigint, OUT publishers text[], OUT remaining text[]
+    topic int, awaited text[],
+    OUT drawn bigint, OUT publishers text[], OUT remaining text[], OUT written bigint, OUT flushed bigint
 )
 LANGUAGE plpgsql AS $$
 BEGIN
     drawn := fanout.drawn_id(topic);
+    written := pg_current_wal_insert_lsn() - '0/0'::pg_lsn;
     publishers := fanout.publishers(topic);
-    remaining := ARRAY(SELECT unnest(awaited) INTERSECT SELECT unnest(publishers));
+    remaining := fanout.still_open(awaited, publishers);
+    flushed := pg_current_wal_flush_lsn() - '0/0'::pg_lsn;
 END
 $$;
 
 -- The lowest message above `floor` that a group owes.
 CREATE FUNCTION fanout.lowest_owed(topic int, grp smallint, floor bigint) RETURNS bigint
-LANGUAGE sql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
-    SELECT t.id FROM fanout.outbox_consumer_groups t
-    WHERE t.topic_id = topic AND t.group_index = grp AND t.id > floor ORDER BY t.id LIMIT 1
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+    RETURN (
+        SELECT t.id FROM fanout.outbox_consumer_groups t
+        WHERE t.topic_id = topic AND t.group_index = grp AND t.id > floor ORDER BY t.id LIMIT 1);
+END
 $$;
 
 -- Topics that were there before: their accounting, and for queues the built-in subscription, which is
@@ -785,14 +840,17 @@ CREATE FUNCTION fanout.group_stats(topic int, at timestamptz) RETURNS TABLE (
     group_name text, status text, pending bigint, in_flight bigint, delayed bigint,
     lowest_unsettled bigint, oldest_pending_at timestamptz, dead_letters bigint, read_at timestamptz
 )
-LANGUAGE sql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT s.group_name, s.status, owed.pending, owed.in_flight, owed.delayed, owed.lowest,
         (SELECT o.created_at FROM fanout.outbox o
          WHERE o.topic_id = topic AND o.id = owed.lowest AND o.lane = (
              SELECT t.lane FROM fanout.outbox_consumer_groups t
              WHERE t.topic_id = topic AND t.group_index = s.group_index AND t.id = owed.lowest)),
         (SELECT count(*) FROM fanout.outbox_dead_letters d
-         WHERE d.topic_name = p.name AND d.group_name = s.group_name AND d.topic_id = topic),
+         WHERE d.topic_name = p.name AND d.group_name = s.group_name AND d.topic_id = p.topic_id),
         moment
     FROM (SELECT fanout.time_or_now(at) AS moment OFFSET 0) AS now
     CROSS JOIN fanout.outbox_topics p
@@ -809,5 +867,6 @@ LANGUAGE sql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_
                 WHERE f.topic_id = topic AND f.group_index = s.group_index AND f.id = t.id)
     ) owed
     WHERE p.topic_id = topic
-    ORDER BY s.group_name
+    ORDER BY s.group_name;
+END
 $$;

@@ -19,7 +19,9 @@ use crate::maintenance::maintain;
 use crate::member::PostgresMember;
 use crate::pool::{Connection, Pool};
 use crate::reference_counting::BATCH;
-use crate::storage::{dead_letters, log, observation, settlements, subscriptions, topics};
+use crate::storage::{
+    database, dead_letters, log, observation, settlements, subscriptions, topics,
+};
 use crate::subscription_control::require;
 use crate::transaction::Transaction;
 
@@ -96,7 +98,9 @@ impl PostgresBackend {
 
     pub(crate) async fn transaction(&self) -> Result<Transaction> {
         self.check_open()?;
-        Transaction::begin(&self.0.pool).await
+        let mut transaction = Transaction::begin(&self.0.pool).await?;
+        database::bound_waits(transaction.connection()).await?;
+        Ok(transaction)
     }
 
     /// Folds all settlements of a topic that callers' transactions have committed.
@@ -105,8 +109,8 @@ impl PostgresBackend {
         connection: &mut AsyncPgConnection,
         topic: TopicId,
     ) -> Result<()> {
-        for subscription in settlements::unfolded(connection, topic).await? {
-            while settlements::fold(connection, subscription, BATCH, self.now()).await? > 0 {}
+        for group in settlements::unfolded(connection, topic).await? {
+            while settlements::fold(connection, topic, group, BATCH, self.now()).await? > 0 {}
         }
         Ok(())
     }
@@ -156,6 +160,14 @@ impl Backend for PostgresBackend {
     }
 
     async fn heartbeat(&self, topic: &TopicName, group: &GroupName) -> Result<Subscription> {
+        let alive = self.subscription(topic, group).await?;
+        let mut connection = self.connection().await?;
+        let beaten =
+            subscriptions::beat_alive(&mut connection, topic, alive.id, self.now()).await?;
+        if let Some(beaten) = beaten {
+            return Ok(beaten);
+        }
+        drop(connection);
         self.on_event(topic, group, SubscriptionEvent::Heartbeat)
             .await
     }
@@ -293,8 +305,7 @@ impl Backend for PostgresBackend {
         let mut connection = self.connection().await?;
         let topic = topics::get(&mut connection, topic).await?;
         self.fold_topic(&mut connection, topic.id).await?;
-        let names = subscriptions::names(&mut connection, topic.id).await?;
-        observation::accounting(&mut connection, topic.id, after, limit, &names).await
+        observation::accounting(&mut connection, topic.id, after, limit).await
     }
 
     async fn dead_letters(

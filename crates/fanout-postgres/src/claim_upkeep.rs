@@ -1,26 +1,39 @@
 //! What a member session does beside claiming.
 
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
 use fanout_core::{Error, Result, Scope, Timestamp};
-use parking_lot::Mutex;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::error::ResultExt;
 use crate::floor::{Floor, Question};
 use crate::reference_counting::BATCH;
+use crate::storage::tracking::Claim;
 use crate::storage::{log, settlements, subscriptions, tracking};
 
 /// How often a session looks after the floor of its claims and the leaves ahead.
-const UPKEEP_INTERVAL: Duration = Duration::from_millis(500);
+const INTERVAL: Duration = Duration::from_millis(500);
 /// After how many new ids a session looks whether leaves are needed.
 const LEAF_CHECK_IDS: i64 = 250_000;
 
 /// Folds what callers' transactions settled, catches up, raises the floor of the claims, and makes
 /// leaves ahead of need.
+///
+/// It runs while nothing is in hand: before a claim, for what the last one found, or after one that
+/// found no message. A message that was just leased must reach the consumer.
 #[derive(Debug, Default)]
-pub(crate) struct ClaimUpkeep(Mutex<State>);
+pub(crate) struct ClaimUpkeep {
+    floor: AtomicI64,
+    unfolded: AtomicBool,
+    catching_up: AtomicBool,
+    /// A claim has seen that the subscription has caught up, which is for good.
+    caught_up: AtomicBool,
+    /// One call at a time does the upkeep: an answer must meet the state that asked for it.
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -32,92 +45,89 @@ struct State {
 impl ClaimUpkeep {
     /// An id up to which the group owes nothing and never will.
     pub(crate) fn floor(&self) -> i64 {
-        self.0.lock().floor.value()
+        self.floor.load(Relaxed)
     }
 
-    /// What a claim found to be done. Failures are left to the next claim and to maintenance: the
-    /// messages that were just leased must reach the consumer.
-    pub(crate) async fn after(
+    /// Notes what a claim found to be done.
+    pub(crate) fn note(&self, claim: &Claim) {
+        self.unfolded.store(claim.unfolded, Relaxed);
+        self.catching_up.store(claim.catching_up, Relaxed);
+        self.caught_up.fetch_or(!claim.catching_up, Relaxed);
+    }
+
+    /// Does what is due. Failures are left to the next call and to maintenance.
+    pub(crate) async fn run(
         &self,
         connection: &mut AsyncPgConnection,
         scope: &Scope,
-        claim: &tracking::Claim,
         now: Option<Timestamp>,
     ) {
-        let result = async {
-            if claim.unfolded {
-                settlements::fold(connection, scope.subscription, BATCH, now).await?;
-            }
-            if claim.catching_up {
-                subscriptions::catch_up(connection, scope.subscription).await?;
-            } else if self.is_due() {
-                self.raise_floor(connection, scope).await?;
-            }
-            Ok::<_, Error>(())
+        let Ok(mut state) = self.state.try_lock() else {
+            return;
         };
-        if let Err(error) = result.await {
-            tracing::warn!(topic = %scope.topic_name, %error, "upkeep after a claim failed");
+        if let Err(error) = self.try_run(&mut state, connection, scope, now).await {
+            tracing::warn!(topic = %scope.topic_name, %error, "upkeep of a member failed");
         }
     }
 
-    fn is_due(&self) -> bool {
-        let mut upkeep = self.0.lock();
-        let now = Instant::now();
-        let due = upkeep
-            .done_at
-            .is_none_or(|last| now - last >= UPKEEP_INTERVAL);
-        if due {
-            upkeep.done_at = Some(now);
+    async fn try_run(
+        &self,
+        state: &mut State,
+        connection: &mut AsyncPgConnection,
+        scope: &Scope,
+        now: Option<Timestamp>,
+    ) -> Result<()> {
+        if self.unfolded.swap(false, Relaxed) {
+            settlements::fold(connection, scope.topic, scope.group, BATCH, now).await?;
         }
-        due
+        if self.catching_up.swap(false, Relaxed) {
+            subscriptions::catch_up(connection, scope.subscription, BATCH).await?;
+        }
+        if !self.caught_up.load(Relaxed) {
+            // What is being caught up with may lie below a floor of now.
+            return Ok(());
+        }
+        let moment = Instant::now();
+        if state.done_at.is_some_and(|last| moment - last < INTERVAL) {
+            return Ok(());
+        }
+        state.done_at = Some(moment);
+        self.raise_floor(state, connection, scope).await
     }
 
     /// Two steps at most: who publishes, and if that decided an id, what is owed above the floor.
-    async fn raise_floor(&self, connection: &mut AsyncPgConnection, scope: &Scope) -> Result<()> {
+    async fn raise_floor(
+        &self,
+        state: &mut State,
+        connection: &mut AsyncPgConnection,
+        scope: &Scope,
+    ) -> Result<()> {
         for _ in 0..2 {
-            let question = self.0.lock().floor.question();
-            match question {
+            match state.floor.question() {
                 Question::Publishers(awaited) => {
                     let seen =
                         tracking::observe_publishers(connection, scope.topic, &awaited).await?;
                     let drawn = seen.drawn;
-                    self.0
-                        .lock()
-                        .floor
-                        .publishers(drawn, seen.open, seen.remaining);
-                    self.ensure_leaves(connection, scope, drawn).await?;
+                    state.floor.publishers(seen);
+                    self.floor.store(state.floor.value(), Relaxed);
+                    if state
+                        .leaves_checked_at
+                        .is_none_or(|last| drawn - last >= LEAF_CHECK_IDS)
+                    {
+                        log::ensure_leaves(connection, scope.topic)
+                            .await
+                            .committing()?;
+                        state.leaves_checked_at = Some(drawn);
+                    }
                 }
                 Question::LowestOwed(floor) => {
                     let lowest =
                         tracking::lowest_owed(connection, scope.topic, scope.group, floor).await?;
-                    self.0.lock().floor.lowest_owed(lowest);
+                    state.floor.lowest_owed(lowest);
+                    self.floor.store(state.floor.value(), Relaxed);
                 }
             }
         }
-        Ok(())
-    }
-
-    async fn ensure_leaves(
-        &self,
-        connection: &mut AsyncPgConnection,
-        scope: &Scope,
-        drawn: i64,
-    ) -> Result<()> {
-        let due = {
-            let mut upkeep = self.0.lock();
-            let due = upkeep
-                .leaves_checked_at
-                .is_none_or(|last| drawn - last >= LEAF_CHECK_IDS);
-            if due {
-                upkeep.leaves_checked_at = Some(drawn);
-            }
-            due
-        };
-        if due {
-            log::ensure_leaves(connection, scope.topic)
-                .await
-                .committing()?;
-        }
-        Ok(())
+        Ok::<_, Error>(())
     }
 }

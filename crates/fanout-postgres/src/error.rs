@@ -92,6 +92,9 @@ fn kind_of(kind: DatabaseErrorKind, constraint: Option<&str>, message: &str) -> 
     {
         return ErrorKind::Conflict;
     }
+    if message.starts_with("terminating connection due to") {
+        return ErrorKind::Unavailable;
+    }
     ErrorKind::Database
 }
 

@@ -33,9 +33,9 @@ async fn maintain_topic(
     report: &mut MaintenanceReport,
 ) -> Result<()> {
     report.leaves_created += log::ensure_leaves(connection, topic).await.committing()?;
-    for subscription in settlements::unfolded(connection, topic).await? {
+    for group in settlements::unfolded(connection, topic).await? {
         loop {
-            let folded = settlements::fold(connection, subscription, BATCH, now).await?;
+            let folded = settlements::fold(connection, topic, group, BATCH, now).await?;
             report.settlements_folded += folded;
             if folded == 0 {
                 break;
@@ -43,7 +43,7 @@ async fn maintain_topic(
         }
     }
     for subscription in subscriptions::catching_up(connection, topic).await? {
-        if subscriptions::catch_up(connection, subscription).await? {
+        if subscriptions::catch_up_now(connection, subscription, BATCH).await? {
             report.subscriptions_caught_up += 1;
         }
     }

@@ -21,6 +21,9 @@ use crate::pool::Connection;
 use crate::reference_counting::ReferenceCounting;
 use crate::storage::subscriptions;
 
+/// Most messages that leaving releases in one statement.
+const RELEASE_BATCH: usize = 10_000;
+
 /// One running consumer of a group.
 #[derive(Debug)]
 pub(crate) struct PostgresMember {
@@ -126,7 +129,8 @@ impl Member for PostgresMember {
         match claimed.status {
             SubscriptionStatus::Active | SubscriptionStatus::Paused => {
                 self.counters.delivered(claimed.fetched.deliveries.len());
-                self.held.take(&claimed.fetched.deliveries);
+                self.held
+                    .take(&claimed.fetched.deliveries, scope.options.lease);
                 Ok(claimed.fetched)
             }
             SubscriptionStatus::Cancelled | SubscriptionStatus::Dead => {
@@ -159,20 +163,31 @@ impl Member for PostgresMember {
     async fn extend(&self, receipts: &[Receipt], by: Duration) -> Result<Vec<Extension>> {
         let mut connection = self.connection().await?;
         check_lease(by)?;
-        self.tracked
+        let extended = self
+            .tracked
             .extend(&mut connection, &self.scope(), receipts, by)
-            .await
+            .await?;
+        self.held.extended(receipts, by);
+        Ok(extended)
     }
 
     async fn heartbeat(&self) -> Result<Subscription> {
-        drop(self.connection().await?);
+        let mut connection = self.connection().await?;
         let scope = self.scope();
-        let group = self.subscription.read().group.clone();
-        let beaten = self.backend.heartbeat(&scope.topic_name, &group).await?;
-        if beaten.id != scope.subscription {
-            let mut connection = self.connection().await?;
-            return Err(self.ended(&mut connection, &scope).await);
-        }
+        let (topic, id, now) = (&scope.topic_name, scope.subscription, self.backend.now());
+        // By subscription, not by group: a member of a cancelled one must not keep its successor
+        // alive.
+        let beaten = match subscriptions::beat_alive(&mut connection, topic, id, now).await? {
+            Some(beaten) => beaten,
+            None => match subscriptions::get(&mut connection, topic, id).await? {
+                Some(dead) if dead.status == SubscriptionStatus::Dead => {
+                    drop(connection);
+                    self.backend.heartbeat(topic, &dead.group).await?
+                }
+                Some(ended) => return Err(subscription_ended(&ended)),
+                None => return Err(topic_not_found(topic)),
+            },
+        };
         self.subscription.write().clone_from(&beaten);
         Ok(beaten)
     }
@@ -182,18 +197,20 @@ impl Member for PostgresMember {
     }
 
     async fn leave(&self) -> Result<()> {
-        if self.left.swap(true, Relaxed) {
-            return Ok(());
+        self.left.store(true, Relaxed);
+        // Again after a failure or a dropped call: what was not released is still in hand.
+        loop {
+            let releases = self.held.releases(RELEASE_BATCH);
+            if releases.is_empty() {
+                return Ok(());
+            }
+            let mut connection = self.backend.connection().await?;
+            let outcomes = self
+                .tracked
+                .settle(&mut connection, &self.scope(), &releases)
+                .await?;
+            self.held.settled(&releases, &outcomes);
         }
-        let releases = self.held.releases();
-        if releases.is_empty() {
-            return Ok(());
-        }
-        let mut connection = self.backend.connection().await?;
-        self.tracked
-            .settle(&mut connection, &self.scope(), &releases)
-            .await?;
-        Ok(())
     }
 }
 

@@ -18,8 +18,8 @@ use crate::error::foreign_receipt;
 use crate::settlement_plan::{Rows, SettlementPlan};
 use crate::storage::tracking::{self, GivenUp, Leased};
 
-/// Most settlements folded, or rows reaped, by one statement.
-pub(crate) const BATCH: i32 = 1000;
+/// Most settlements folded, rows reaped or messages caught up with by one statement.
+pub(crate) const BATCH: i32 = 5000;
 
 /// A member session's view of its group's tracking rows.
 #[derive(Debug)]
@@ -198,11 +198,13 @@ impl CompletionStrategy for ReferenceCounting {
         scope: &Scope,
         limit: usize,
     ) -> Result<Claimed> {
+        self.upkeep.run(connection, scope, self.now()).await;
         let floor = self.upkeep.floor();
         let mut claim = tracking::claim(connection, scope, floor, limit, self.now()).await?;
-        self.upkeep
-            .after(connection, scope, &claim, self.now())
-            .await;
+        self.upkeep.note(&claim);
+        if claim.leased.is_empty() {
+            self.upkeep.run(connection, scope, self.now()).await;
+        }
         let leased = std::mem::take(&mut claim.leased);
         let leased = self.sort_out_poison(connection, scope, leased).await;
         let deliveries = leased

@@ -67,7 +67,8 @@ impl PostgresBackend {
         transaction.commit().await?;
         // The subscription stands; if this fails, members and maintenance repeat it.
         let caught_up = async {
-            subscriptions::catch_up(&mut *self.connection().await?, subscription.id).await
+            subscriptions::catch_up_now(&mut *self.connection().await?, subscription.id, BATCH)
+                .await
         };
         if let Err(error) = caught_up.await {
             tracing::warn!(topic = %topic.name, %group, %error, "a subscription has not caught up yet");

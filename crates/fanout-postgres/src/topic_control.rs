@@ -1,5 +1,6 @@
 //! Creating, changing and deleting topics.
 
+use diesel_async::AsyncPgConnection;
 use fanout_core::{
     CompletionMode, DeleteTopic, Error, ErrorKind, Result, Semantics, Topic, TopicConfig,
     TopicName, TopicUpdate,
@@ -53,17 +54,25 @@ impl PostgresBackend {
         let mut transaction = self.transaction().await?;
         let connection = transaction.connection();
         let topic = topics::get_for_update(connection, topic).await?;
-        // Against publishers first: what they have committed by then is counted.
-        topics::lock_storage(connection, topic.id).await?;
-        let owed = tracking::count_owed_by_any(connection, topic.id).await?;
-        if owed > 0 && mode == DeleteTopic::IfSettled {
-            return Err(Error::new(
-                ErrorKind::WouldLoseMessages,
-                format!(
-                    "groups still owe settlements topic=`{}` unsettled=`{owed}`",
+        if mode == DeleteTopic::IfSettled {
+            // Before anybody is made to wait.
+            refuse_owed(connection, &topic).await?;
+        }
+        // Against publishers: what they have committed by then is counted.
+        topics::lock_storage(connection, topic.id)
+            .await
+            .map_err(|error| {
+                if error.kind() != ErrorKind::Conflict {
+                    return error;
+                }
+                let message = format!(
+                    "topic is in use by open transactions topic=`{}`",
                     topic.name
-                ),
-            ));
+                );
+                Error::new(ErrorKind::Conflict, message).with_source(error)
+            })?;
+        if mode == DeleteTopic::IfSettled {
+            refuse_owed(connection, &topic).await?;
         }
         topics::delete(connection, topic.id).await?;
         transaction.commit().await?;
@@ -73,4 +82,18 @@ impl PostgresBackend {
         }
         Ok(())
     }
+}
+
+async fn refuse_owed(connection: &mut AsyncPgConnection, topic: &Topic) -> Result<()> {
+    let owed = tracking::count_owed_by_any(connection, topic.id).await?;
+    if owed == 0 {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::WouldLoseMessages,
+        format!(
+            "groups still owe settlements topic=`{}` unsettled=`{owed}`",
+            topic.name
+        ),
+    ))
 }

@@ -30,6 +30,15 @@ pub(crate) fn call<Row, Binds>(
     }
 }
 
+/// The one row of a call that was loaded whole.
+///
+/// The driver's `get_result` returns with the first row, which the server may send before it commits:
+/// an answer that is longer than the server's buffer would be taken for durable too early. `load`
+/// returns when the server has ended the statement.
+pub(super) fn only<Value>(mut rows: Vec<Value>) -> QueryResult<Value> {
+    rows.pop().ok_or(diesel::result::Error::NotFound)
+}
+
 impl<Row, Binds> QueryFragment<Pg> for Call<Row, Binds>
 where
     Binds: QueryFragment<Pg>,

@@ -1,6 +1,6 @@
 //! What the engine needs of the database as a whole.
 
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use fanout_core::{Error, ErrorKind, Result};
 
 use super::fns::current_setting;
@@ -24,4 +24,15 @@ pub(crate) async fn check_isolation(connection: &mut AsyncPgConnection) -> Resul
             ),
         )),
     }
+}
+
+/// Bounds what others may have to wait for this transaction, when its client freezes, and what it
+/// waits for others.
+pub(crate) async fn bound_waits(connection: &mut AsyncPgConnection) -> Result<()> {
+    connection
+        .batch_execute(
+            "SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL lock_timeout = '30s'",
+        )
+        .await
+        .reading()
 }

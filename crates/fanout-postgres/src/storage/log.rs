@@ -6,7 +6,7 @@ use diesel::sql_types::{Array, BigInt, Bytea, Integer, Jsonb, Nullable, Text, Ti
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use fanout_core::{MessageId, NewMessage, Timestamp, TopicId, TopicName};
 
-use super::call::call;
+use super::call::{call, only};
 use super::time::from_timestamp;
 
 /// Publishes a batch in the transaction that the connection is in.
@@ -50,8 +50,9 @@ pub(crate) async fn publish(
         now.map(from_timestamp).into_sql::<Nullable<Timestamptz>>(),
     );
     let ids: Vec<i64> = call::<Array<BigInt>, _>("publish", binds)
-        .get_result(connection)
-        .await?;
+        .load(connection)
+        .await
+        .and_then(only)?;
     Ok(ids.into_iter().map(MessageId).collect())
 }
 
@@ -61,8 +62,9 @@ pub(crate) async fn ensure_leaves(
     topic: TopicId,
 ) -> QueryResult<u64> {
     let made: i32 = call::<Integer, _>("ensure_leaves", (topic.0.into_sql::<Integer>(),))
-        .get_result(connection)
-        .await?;
+        .load(connection)
+        .await
+        .and_then(only)?;
     Ok(u64::try_from(made).unwrap_or(0))
 }
 

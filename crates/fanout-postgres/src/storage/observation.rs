@@ -1,6 +1,6 @@
 //! Reading where groups and messages stand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use diesel::data_types::PgTimestamp;
 use diesel::prelude::*;
@@ -12,7 +12,7 @@ use fanout_core::{
 };
 
 use super::call::call;
-use super::subscriptions::bit;
+use super::subscriptions::{bit, names};
 use super::time::{from_timestamp, to_timestamp};
 use crate::error::{ResultExt, corrupt};
 use crate::schema::{
@@ -116,7 +116,6 @@ pub(crate) async fn accounting(
     topic: TopicId,
     after: MessageId,
     limit: usize,
-    names: &BTreeMap<u16, GroupName>,
 ) -> Result<Vec<MessageAccounting>> {
     let rows: Vec<AccountingRow> = completions::table
         .filter(completions::topic_id.eq(topic.0))
@@ -132,6 +131,8 @@ pub(crate) async fn accounting(
         .load(connection)
         .await
         .reading()?;
+    // Read after the rows: a group that subscribed in between has its name here.
+    let names = names(connection, topic).await?;
     let groups = |bytes: &[u8]| -> Result<BTreeSet<GroupName>> {
         GroupBitmap::from_bytes(bytes)
             .map_err(|error| corrupt("group index", &error.index))?

@@ -1,12 +1,12 @@
 //! Settlements inside callers' transactions.
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use fanout_core::{GroupIndex, Result, SubscriptionId, Timestamp, TopicId};
 
-use super::call::call;
-use super::subscriptions::bit;
+use super::call::{call, only};
+use super::subscriptions::{bit, group_index};
 use super::time::from_timestamp;
 use crate::error::ResultExt;
 use crate::schema::{
@@ -51,45 +51,42 @@ pub(crate) async fn subscription_of(
     Ok(id.map(SubscriptionId))
 }
 
-/// Moves up to `limit` committed settlements into the accounting; returns how many.
+/// Moves up to `limit` committed settlements of a group into the accounting; returns how many.
 pub(crate) async fn fold(
     connection: &mut AsyncPgConnection,
-    subscription: SubscriptionId,
+    topic: TopicId,
+    group: GroupIndex,
     limit: i32,
     now: Option<Timestamp>,
 ) -> Result<u64> {
     let binds = (
-        subscription.0.into_sql::<BigInt>(),
+        topic.0.into_sql::<Integer>(),
+        bit(group).into_sql::<SmallInt>(),
         limit.into_sql::<Integer>(),
         now.map(from_timestamp).into_sql::<Nullable<Timestamptz>>(),
     );
     let rows: i64 = call::<BigInt, _>("fold", binds)
-        .get_result(connection)
+        .load(connection)
         .await
+        .and_then(only)
         .committing()?;
     Ok(u64::try_from(rows).unwrap_or(0))
 }
 
-/// The subscriptions of a topic, ended ones included, that have settlements to fold.
+/// The groups of a topic, ended ones included, that have settlements to fold.
 pub(crate) async fn unfolded(
     connection: &mut AsyncPgConnection,
     topic: TopicId,
-) -> Result<Vec<SubscriptionId>> {
-    let ids: Vec<i64> = subscriptions::table
-        .filter(subscriptions::topic_id.eq(topic.0))
-        .filter(
-            subscriptions::group_index.eq_any(
-                settlements::table
-                    .filter(settlements::topic_id.eq(topic.0))
-                    .select(settlements::group_index),
-            ),
-        )
-        .select(subscriptions::subscription_id)
-        .order(subscriptions::subscription_id)
+) -> Result<Vec<GroupIndex>> {
+    let bits: Vec<i16> = settlements::table
+        .filter(settlements::topic_id.eq(topic.0))
+        .select(settlements::group_index)
+        .distinct()
+        .order(settlements::group_index)
         .load(connection)
         .await
         .reading()?;
-    Ok(ids.into_iter().map(SubscriptionId).collect())
+    bits.into_iter().map(group_index).collect()
 }
 
 /// Whether a topic has, or had, a group with this bit.

@@ -12,7 +12,7 @@ use fanout_core::{
     TopicId, TopicName,
 };
 
-use super::call::call;
+use super::call::{call, only};
 use super::fns::time_or_now;
 use super::time::{from_duration, from_timestamp, to_duration, to_timestamp};
 use crate::error::{ResultExt, corrupt};
@@ -121,7 +121,8 @@ impl From<&SubscriptionOptions> for Options {
     }
 }
 
-fn group_index(bit: i16) -> Result<GroupIndex> {
+/// A group's bit as it came from the database.
+pub(crate) fn group_index(bit: i16) -> Result<GroupIndex> {
     u16::try_from(bit)
         .map(GroupIndex)
         .map_err(|_| corrupt("group index", &bit))
@@ -412,13 +413,64 @@ pub(crate) async fn catching_up(
     Ok(rows.into_iter().map(SubscriptionId).collect())
 }
 
-/// One step of catching up; tells whether it is done.
+/// What one step of catching up did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CaughtUp {
+    /// The subscription has everything.
+    pub(crate) done: bool,
+    /// How many messages this step gave it.
+    pub(crate) added: i64,
+}
+
+/// One step of catching up, of at most `limit` messages.
 pub(crate) async fn catch_up(
     connection: &mut AsyncPgConnection,
     id: SubscriptionId,
-) -> Result<bool> {
-    call::<Bool, _>("catch_up", (id.0.into_sql::<BigInt>(),))
-        .get_result(connection)
+    limit: i32,
+) -> Result<CaughtUp> {
+    use diesel::sql_types::Integer;
+    let binds = (id.0.into_sql::<BigInt>(), limit.into_sql::<Integer>());
+    let (done, added) = call::<(Bool, BigInt), _>("catch_up", binds)
+        .load(connection)
         .await
-        .committing()
+        .and_then(only)
+        .committing()?;
+    Ok(CaughtUp { done, added })
+}
+
+/// Catches up as far as publishers have ended; tells whether it is done.
+pub(crate) async fn catch_up_now(
+    connection: &mut AsyncPgConnection,
+    id: SubscriptionId,
+    limit: i32,
+) -> Result<bool> {
+    loop {
+        let step = catch_up(connection, id, limit).await?;
+        if step.done || step.added == 0 {
+            return Ok(step.done);
+        }
+    }
+}
+
+/// Notes a sign of life of a live subscription, in one statement; none when it has ended or died.
+pub(crate) async fn beat_alive(
+    connection: &mut AsyncPgConnection,
+    topic: &TopicName,
+    id: SubscriptionId,
+    now: Option<Timestamp>,
+) -> Result<Option<Subscription>> {
+    let rows: Vec<Row> = diesel::update(
+        subscriptions::table
+            .find(id.0)
+            .filter(subscriptions::status.eq_any(["ACTIVE", "PAUSED"])),
+    )
+    .set(subscriptions::last_heartbeat_at.eq(time_or_now(now.map(from_timestamp))))
+    .returning(Row::as_returning())
+    .load(connection)
+    .await
+    .committing()?;
+    rows.into_iter()
+        .next()
+        .map(|row| row.into_subscription(topic))
+        .transpose()
 }

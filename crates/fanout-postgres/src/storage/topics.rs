@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use fanout_core::{MessageId, Result, Timestamp, Topic, TopicConfig, TopicId, TopicName};
 
-use super::call::call;
+use super::call::{call, only};
 use super::fns::time_or_now;
 use super::time::{from_duration, from_timestamp, to_duration, to_timestamp};
 use crate::error::{ResultExt, corrupt, topic_not_found};
@@ -242,8 +242,9 @@ pub(crate) async fn drop_storage(
 ) -> Result<bool> {
     use diesel::sql_types::{Bool, Integer};
     call::<Bool, _>("drop_topic_storage", (topic.0.into_sql::<Integer>(),))
-        .get_result(connection)
+        .load(connection)
         .await
+        .and_then(only)
         .committing()
 }
 

@@ -13,7 +13,7 @@ use fanout_core::{
     Timestamp, TopicId,
 };
 
-use super::call::call;
+use super::call::{call, only};
 use super::subscriptions::bit;
 use super::time::{from_duration, from_timestamp, to_timestamp};
 use crate::error::{ResultExt, corrupt};
@@ -176,8 +176,9 @@ pub(crate) async fn settle(
     );
     let (applied, conflicted) =
         call::<(Array<BigInt>, Array<BigInt>), _>(format!("settle_{}", scope.topic), binds)
-            .get_result(connection)
+            .load(connection)
             .await
+            .and_then(only)
             .committing()?;
     Ok(Settled {
         applied,
@@ -292,8 +293,9 @@ pub(crate) async fn dead_letter(
         now.map(from_timestamp).into_sql::<Nullable<Timestamptz>>(),
     );
     call::<Bool, _>("dead_letter", binds)
-        .get_result(connection)
+        .load(connection)
         .await
+        .and_then(only)
         .committing()
 }
 
@@ -312,8 +314,9 @@ pub(crate) async fn reap(
         now.map(from_timestamp).into_sql::<Nullable<Timestamptz>>(),
     );
     let rows: i64 = call::<BigInt, _>("reap", binds)
-        .get_result(connection)
+        .load(connection)
         .await
+        .and_then(only)
         .committing()?;
     Ok(u64::try_from(rows).unwrap_or(0))
 }
@@ -331,12 +334,14 @@ pub(crate) async fn lowest_owed(
         floor.into_sql::<BigInt>(),
     );
     call::<Nullable<BigInt>, _>("lowest_owed", binds)
-        .get_result(connection)
+        .load(connection)
         .await
+        .and_then(only)
         .reading()
 }
 
 /// What one step towards a decided id saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Publishers {
     /// The highest id that was drawn before the publishers were listed.
     pub(crate) drawn: i64,
@@ -344,6 +349,10 @@ pub(crate) struct Publishers {
     pub(crate) open: Vec<String>,
     /// Those of the awaited that still may.
     pub(crate) remaining: Vec<String>,
+    /// Where the write-ahead log ended after the sequence was read.
+    pub(crate) written: i64,
+    /// Up to where it was on disk, read last.
+    pub(crate) flushed: i64,
 }
 
 /// Reads the sequence, then the open publishers.
@@ -356,15 +365,18 @@ pub(crate) async fn observe_publishers(
         topic.0.into_sql::<Integer>(),
         awaited.into_sql::<Array<Text>>(),
     );
-    let (drawn, open, remaining) =
-        call::<(BigInt, Array<Text>, Array<Text>), _>("observe_publishers", binds)
-            .get_result(connection)
+    let (drawn, open, remaining, written, flushed) =
+        call::<(BigInt, Array<Text>, Array<Text>, BigInt, BigInt), _>("observe_publishers", binds)
+            .load(connection)
             .await
+            .and_then(only)
             .reading()?;
     Ok(Publishers {
         drawn,
         open,
         remaining,
+        written,
+        flushed,
     })
 }
 

@@ -2,6 +2,8 @@
 
 mod conformance;
 mod connections;
+mod durability;
+mod isolation;
 mod m1_migrations;
 mod plans;
 mod publishing;

@@ -124,6 +124,8 @@ async fn consumers_make_leaves_too() {
         .await
         .unwrap();
     backend.publish(&topic("t"), messages(1)).await.unwrap();
+    // What a claim finds to be done waits until nothing is in hand: at the next fetch.
+    member.fetch(1).await.unwrap();
     member.fetch(1).await.unwrap();
     let ahead = "SELECT count(*) FROM fanout.outbox_leaves WHERE first_id > fanout.drawn_id(1)";
     assert_eq!(value::<i64>(&client, ahead).await, 2);
