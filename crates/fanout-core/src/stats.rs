@@ -45,7 +45,7 @@ pub struct MessageAccounting {
     /// The message.
     pub id: MessageId,
     /// The groups that must settle it: fixed at publish; shrinks only by death or cancellation,
-    /// grows only by backfill.
+    /// grows only by backfill, or when a new subscription catches up with publishers that were open.
     pub required: BTreeSet<GroupName>,
     /// Those of them that have.
     pub completed: BTreeSet<GroupName>,

@@ -11,5 +11,7 @@ pub use fanout_core::*;
 #[cfg(feature = "memory")]
 pub use fanout_memory::{MemoryBackend, MemoryBuilder, MemoryTx};
 #[cfg(feature = "postgres")]
-pub use fanout_postgres::{MigrationStatus, Migrator, PostgresBackend, diesel_async};
+pub use fanout_postgres::{
+    MigrationStatus, Migrator, Pool, PostgresBackend, PostgresBuilder, diesel_async,
+};
 pub use maintenance::{MaintenanceCounters, MaintenanceHandle, MaintenanceRunner};
