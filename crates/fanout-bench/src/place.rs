@@ -1,0 +1,89 @@
+//! What a benchmark runs on.
+
+use fanout_postgres::Migrator;
+use fanout_testpg::{Cluster, Profile};
+use tokio::task::spawn_blocking;
+
+use crate::args::P1;
+use crate::failure::Result;
+use crate::storage;
+
+/// A server, and what is to be done to its databases.
+#[derive(Debug)]
+pub(crate) struct Place {
+    server: Server,
+    setup: Option<String>,
+}
+
+#[derive(Debug)]
+enum Server {
+    Given(String),
+    Throwaway(Cluster),
+}
+
+impl Place {
+    /// The database that was given, or a cluster of the benchmark's own.
+    pub(crate) async fn open(args: &P1) -> Result<Self> {
+        let setup = args
+            .setup
+            .as_ref()
+            .map(std::fs::read_to_string)
+            .transpose()?;
+        let server = match &args.database_url {
+            Some(url) => Server::Given(url.clone()),
+            None => {
+                let mut builder = Cluster::builder(Profile::Durable);
+                for (name, value) in &args.settings {
+                    builder = builder.setting(name, value);
+                }
+                Server::Throwaway(blocking(|| builder.start()).await?)
+            }
+        };
+        Ok(Self { server, setup })
+    }
+
+    /// The URL of a database with the schema in place; an empty one for each run, unless it was given.
+    pub(crate) async fn database(&self, run: usize) -> Result<String> {
+        let url = match &self.server {
+            Server::Given(url) => url.clone(),
+            Server::Throwaway(cluster) => {
+                let name = format!("bench_{run}");
+                tokio::task::block_in_place(|| cluster.create_database(&name))?;
+                cluster.url(&name)
+            }
+        };
+        Migrator::new(&url).up().await?;
+        if let Some(setup) = &self.setup {
+            storage::execute(&storage::connect(&url).await?, setup).await?;
+        }
+        Ok(url)
+    }
+
+    /// The server's first process, when its CPU time can be read.
+    pub(crate) fn postmaster(&self) -> Option<u32> {
+        match &self.server {
+            Server::Given(_) => None,
+            Server::Throwaway(cluster) => cluster.pid(),
+        }
+    }
+
+    pub(crate) fn describe(&self) -> &'static str {
+        match self.server {
+            Server::Given(_) => "given database",
+            Server::Throwaway(_) => "throwaway cluster, durable settings, empty database",
+        }
+    }
+
+    /// Waits until the throwaway cluster is gone.
+    pub(crate) async fn close(self) {
+        blocking(move || drop(self)).await;
+    }
+}
+
+/// Does on a thread of its own what blocks.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
