@@ -1,0 +1,202 @@
+//! The alphabet of histories.
+
+use crate::reader::{Channel, LeaseLength, Reader};
+
+/// One step of a history: plain data with bounded values, for proptest and for a fuzzer alike.
+///
+/// Messages are never named; members, transactions and receipts are named by numbers that are taken
+/// modulo what there is. Where nothing fits, the op does nothing. What a publishing op does may
+/// depend on nothing but the ops before it, so that both engines get the same messages; who acts on
+/// deliveries may depend on what the engine delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Op {
+    /// Publishes in a transaction of its own.
+    Publish { channel: Channel, batch: Batch },
+    /// Opens a transaction, if there is a free slot.
+    Open { purpose: Purpose },
+    /// Publishes in an open transaction whose purpose is to transform; opens one if there is none.
+    PublishIn {
+        tx: u8,
+        channel: Channel,
+        batch: Batch,
+    },
+    /// Settles in an open transaction; opens one if there is none. When the reader has nothing to
+    /// settle, another's is.
+    SettleIn {
+        tx: u8,
+        reader: Reader,
+        source: Source,
+        pick: Pick,
+    },
+    /// Commits an open transaction, or rolls it back when it must be.
+    Commit { tx: u8 },
+    /// Rolls an open transaction back.
+    Rollback { tx: u8 },
+
+    /// Subscribes, again or anew.
+    Subscribe { reader: Reader, lease: LeaseLength },
+    /// Stops delivery.
+    Pause { reader: Reader },
+    /// Continues delivery.
+    Resume { reader: Reader },
+    /// Ends the subscription.
+    Cancel { reader: Reader },
+    /// Gives a sign of life for the group.
+    Heartbeat { reader: Reader },
+
+    /// Joins as one more member; the oldest crashes when there are too many.
+    Join { reader: Reader },
+    /// A member gives a sign of life.
+    Beat { member: u8 },
+    /// A member goes without a word.
+    Crash { member: u8 },
+    /// A member goes and releases what it holds.
+    Leave { member: u8 },
+    /// A member fetches. A member's number means any member if 4 divides it; else one that has
+    /// something to fetch (to handle: in hand), if there is one.
+    Fetch { member: u8, limit: u8 },
+    /// A member settles as the handler says. What the handler keeps stays in hand.
+    Handle {
+        member: u8,
+        source: Source,
+        pick: Pick,
+    },
+    /// A member moves the end of leases.
+    Extend {
+        member: u8,
+        source: Source,
+        pick: Pick,
+        by: LeaseLength,
+    },
+
+    /// Does the upkeep that is due.
+    Maintain,
+    /// Moves the clock, but not to the end of any open lease.
+    Tick(Tick),
+    /// Moves the clock to, or beyond, the end of every open lease.
+    Expire(Expire),
+
+    /// Tries to delete a topic that still has unsettled messages.
+    Delete { channel: Channel },
+    /// A call that is wrong in itself.
+    Bad(Bad),
+}
+
+/// A batch to publish: 1 to 4 messages, every other one with the key, if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Batch {
+    pub(crate) messages: u8,
+    pub(crate) key: Option<u8>,
+}
+
+/// What a transaction is for.
+///
+/// One that publishes settles only receipts that are certain to be valid, so that it commits on
+/// every engine or on none; one that only settles may use any receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Publishes, and settles what it was made from.
+    Transform,
+    /// Settles, with receipts that may be stale.
+    Settle,
+}
+
+/// Which receipts to choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// What the member (in a transaction: the reader) has not settled yet.
+    Hand,
+    /// What any member of the group has not settled yet.
+    Group,
+    /// All that the group ever got, settled or not.
+    Past,
+    /// All that anybody ever got.
+    Anybody,
+}
+
+/// Which of them: `count` of the latest ones, from number `from` backwards; the first once more if
+/// `twice`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pick {
+    pub(crate) from: u8,
+    pub(crate) count: u8,
+    pub(crate) twice: bool,
+}
+
+/// How far the clock moves before the first end of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tick {
+    /// Half way.
+    Half,
+    /// To a microsecond before it.
+    Brink,
+}
+
+/// How far the clock moves beyond the last end of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expire {
+    /// Exactly to it.
+    To,
+    /// Beyond it.
+    Beyond,
+}
+
+/// Calls that must be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bad {
+    PublishNothing,
+    PublishOversized,
+    PublishNulKey,
+    PublishToNoTopic,
+    PublishInNothing,
+    CreateAgain,
+    CreateInvalid,
+    CreateWithCursors,
+    UpdateInvalid,
+    SubscribeToNoTopic,
+    SubscribePerKey,
+    SubscribeFromBeginning,
+    SubscribeInvalid,
+    PauseNobody,
+    CancelNobody,
+    BeatNobody,
+    JoinNoTopic,
+    JoinNobody,
+    JoinNoGroup,
+    JoinGroupOfQueue,
+    FetchNothing,
+    ExtendByNothing,
+    ReadNoTopic,
+    ReadNobody,
+    DeleteNoTopic,
+}
+
+impl Bad {
+    pub(crate) const ALL: [Self; 25] = [
+        Self::PublishNothing,
+        Self::PublishOversized,
+        Self::PublishNulKey,
+        Self::PublishToNoTopic,
+        Self::PublishInNothing,
+        Self::CreateAgain,
+        Self::CreateInvalid,
+        Self::CreateWithCursors,
+        Self::UpdateInvalid,
+        Self::SubscribeToNoTopic,
+        Self::SubscribePerKey,
+        Self::SubscribeFromBeginning,
+        Self::SubscribeInvalid,
+        Self::PauseNobody,
+        Self::CancelNobody,
+        Self::BeatNobody,
+        Self::JoinNoTopic,
+        Self::JoinNobody,
+        Self::JoinNoGroup,
+        Self::JoinGroupOfQueue,
+        Self::FetchNothing,
+        Self::ExtendByNothing,
+        Self::ReadNoTopic,
+        Self::ReadNobody,
+        Self::DeleteNoTopic,
+    ];
+}

@@ -1,0 +1,10 @@
+//! The test of the test: an engine with planted bugs, each of which the acceptor must find.
+
+mod flaw;
+mod flawed_backend;
+mod flawed_member;
+mod flawed_tx;
+mod notes;
+
+pub(crate) use flaw::Flaw;
+pub(crate) use flawed_backend::FlawedBackend;

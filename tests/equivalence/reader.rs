@@ -1,0 +1,101 @@
+//! Who reads what in a history: three groups of a pub/sub topic, and the consumers of a queue.
+
+use std::time::Duration;
+
+use fanout_core::{Backoff, GroupName, SubscriptionOptions};
+
+/// One of the two topics of a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Channel {
+    PubSub,
+    Queue,
+}
+
+impl Channel {
+    pub(crate) const ALL: [Self; 2] = [Self::PubSub, Self::Queue];
+}
+
+/// One reader of a history's topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reader {
+    /// A group of the pub/sub topic: 0, 1 or 2.
+    Group(u8),
+    /// The built-in group of the queue.
+    Queue,
+}
+
+/// How long the leases of a subscription are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeaseLength {
+    Short,
+    Long,
+}
+
+impl LeaseLength {
+    pub(crate) const fn duration(self) -> Duration {
+        match self {
+            Self::Short => Duration::from_secs(10),
+            Self::Long => Duration::from_secs(60),
+        }
+    }
+}
+
+impl Reader {
+    pub(crate) const ALL: [Self; 4] = [Self::Group(0), Self::Group(1), Self::Group(2), Self::Queue];
+
+    pub(crate) const fn channel(self) -> Channel {
+        match self {
+            Self::Group(_) => Channel::PubSub,
+            Self::Queue => Channel::Queue,
+        }
+    }
+
+    pub(crate) fn of(channel: Channel) -> impl Iterator<Item = Self> {
+        Self::ALL
+            .into_iter()
+            .filter(move |reader| reader.channel() == channel)
+    }
+
+    pub(crate) fn group(self) -> GroupName {
+        match self {
+            Self::Group(n) => GroupName::new(format!("group {n}")).expect("a valid name"),
+            Self::Queue => GroupName::queue(),
+        }
+    }
+
+    /// A small number of its own.
+    pub(crate) const fn number(self) -> usize {
+        match self {
+            Self::Group(n) => n as usize,
+            Self::Queue => 3,
+        }
+    }
+
+    /// How it delivers. Attempts and backoff are the same throughout a history, so that what becomes
+    /// of a message does not depend on when it is handled; stalls are unlimited where they can be.
+    pub(crate) fn options(self, lease: LeaseLength) -> SubscriptionOptions {
+        let (max_attempts, backoff) = match self {
+            Self::Group(0) => (
+                2,
+                Backoff::new()
+                    .with_initial(Duration::from_secs(2))
+                    .with_max(Duration::from_secs(5)),
+            ),
+            Self::Group(1) => (
+                3,
+                Backoff::new()
+                    .with_initial(Duration::ZERO)
+                    .with_max(Duration::ZERO),
+            ),
+            Self::Group(_) => (4, Backoff::new().with_jitter(0.0)),
+            Self::Queue => return SubscriptionOptions::default(),
+        };
+        SubscriptionOptions {
+            lease: lease.duration(),
+            max_attempts,
+            max_stalls: i32::MAX.unsigned_abs(),
+            backoff,
+            ..SubscriptionOptions::default()
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The engines that are compared.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use fanout_core::{ManualClock, TopicName, Transactional};
+use fanout_memory::MemoryBackend;
+use fanout_postgres::{Migrator, PostgresBackend};
+use fanout_testpg::{Template, TestDatabase};
+
+use crate::acceptor::{Checked, Ending, Violation};
+use crate::coverage::Seen;
+use crate::driver;
+use crate::history::History;
+use crate::reader::Channel;
+
+/// A history that takes longer hangs: most likely a statement waits for an open transaction.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a history on a fresh memory engine; `wrap` may put something around it.
+pub(crate) async fn on_memory<B: Transactional>(
+    history: &History,
+    wrap: impl FnOnce(MemoryBackend) -> B,
+) -> Checked<(Ending, Seen)> {
+    let clock = Arc::new(ManualClock::default());
+    let backend = wrap(MemoryBackend::builder().clock(clock.clone()).build());
+    let topics = Channel::ALL.map(|channel| (channel, name(channel, 0)));
+    driver::run(&backend, &clock, &BTreeMap::from(topics), history).await
+}
+
+/// A Postgres engine on a database of its own. Each history has topics of its own.
+pub(crate) struct Postgres {
+    backend: PostgresBackend,
+    clock: Arc<ManualClock>,
+    histories: AtomicU32,
+    /// Last, so that it goes after the connections to it.
+    _database: TestDatabase,
+}
+
+impl Postgres {
+    pub(crate) async fn start() -> Self {
+        let template = Template::new("fanout-equivalence", migrations(), |url| async move {
+            Migrator::new(url).up().await.map(drop)
+        });
+        let database = TestDatabase::create(&template)
+            .await
+            .expect("a database can be made");
+        let clock = Arc::new(ManualClock::default());
+        let backend = PostgresBackend::builder(database.url())
+            .pool_size(6)
+            .clock(clock.clone())
+            .connect()
+            .await
+            .expect("the engine opens a migrated database");
+        Self {
+            backend,
+            clock,
+            histories: AtomicU32::new(0),
+            _database: database,
+        }
+    }
+
+    pub(crate) async fn run(&self, history: &History) -> Checked<(Ending, Seen)> {
+        let number = self.histories.fetch_add(1, Ordering::Relaxed);
+        let topics = BTreeMap::from(Channel::ALL.map(|channel| (channel, name(channel, number))));
+        let run = driver::run(&self.backend, &self.clock, &topics, history);
+        let ended = tokio::time::timeout(PATIENCE, run)
+            .await
+            .unwrap_or_else(|_| Err(Violation::new("the history hangs")));
+        if ended.is_err() {
+            self.discard(&topics).await;
+        }
+        ended
+    }
+
+    /// A failed history leaves its topics, and shrinking would pile them up.
+    async fn discard(&self, topics: &BTreeMap<Channel, TopicName>) {
+        use fanout_core::{Backend, DeleteTopic};
+        for topic in topics.values() {
+            // It is gone already, or it was never made.
+            let _ = self.backend.delete_topic(topic, DeleteTopic::Forced).await;
+        }
+    }
+}
+
+fn name(channel: Channel, number: u32) -> TopicName {
+    TopicName::new(format!("{channel:?} {number}")).expect("a valid name")
+}
+
+/// What a migrated database follows from.
+fn migrations() -> &'static str {
+    concat!(
+        include_str!("../../migrations/0001_base_queue/up.sql"),
+        include_str!("../../migrations/0010_fan_out/up.sql")
+    )
+}
