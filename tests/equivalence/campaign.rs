@@ -11,9 +11,10 @@ use crate::acceptor::Checked;
 use crate::coverage::{Coverage, Seen};
 use crate::generate::histories;
 use crate::history::History;
+use crate::minimise::minimise;
 
-/// What is as small as it gets by then is small enough.
-const MAX_SHRINK_MILLIS: u32 = 180_000;
+/// After this long the rest is left to [`minimise`].
+const MAX_SHRINK_MILLIS: u32 = 60_000;
 
 /// How many histories of which size, and where failures are kept.
 #[derive(Clone, Debug)]
@@ -71,11 +72,21 @@ impl Campaign {
         });
         match result {
             Ok(()) => Ok(coverage.into_inner()),
-            Err(TestError::Fail(reason, history)) => Err(Box::new(Failure {
-                reason: reason.message().to_owned(),
-                history,
-                seed,
-            })),
+            Err(TestError::Fail(reason, history)) => {
+                let mut reason = reason.message().to_owned();
+                let mut smallest = history;
+                if self.max_shrinks > 0 {
+                    smallest = minimise(smallest, |history| test(history).is_err());
+                    if let Err(violation) = test(&smallest) {
+                        reason = violation.to_string();
+                    }
+                }
+                Err(Box::new(Failure {
+                    reason,
+                    history: smallest,
+                    seed,
+                }))
+            }
             Err(TestError::Abort(reason)) => panic!("the run was given up: {reason}"),
         }
     }
@@ -101,7 +112,11 @@ impl Campaign {
 fn seed() -> u64 {
     match std::env::var("FANOUT_SEED") {
         Ok(seed) => seed.parse().expect("FANOUT_SEED is a number"),
-        // Of the randomness that the standard library takes from the system.
-        Err(_) => RandomState::new().build_hasher().finish(),
+        // New histories at the full size, from the randomness that the standard library takes from
+        // the system; the same ones every day, so that a change meets what it broke itself.
+        Err(_) if std::env::var("FANOUT_FULL").is_ok_and(|full| full == "1") => {
+            RandomState::new().build_hasher().finish()
+        }
+        Err(_) => 20_251_112,
     }
 }

@@ -88,6 +88,29 @@ impl PostgresMember {
         }
     }
 
+    /// The indexes of the receipts that are of this very subscription. Those of the group's former or
+    /// later subscriptions are stale; any other is an error.
+    async fn of_this_incarnation<'a>(
+        &self,
+        connection: &mut AsyncPgConnection,
+        scope: &Scope,
+        receipts: impl Iterator<Item = &'a Receipt> + Clone + Send,
+    ) -> Result<Vec<usize>> {
+        let is_own =
+            |receipt: &Receipt| (receipt.topic(), receipt.group()) == (scope.topic, scope.group);
+        if !receipts.clone().all(is_own) {
+            let names = subscriptions::names(connection, scope.topic).await?;
+            let group = self.subscription.read().group.clone();
+            for receipt in receipts.clone().filter(|receipt| !is_own(receipt)) {
+                if receipt.topic() != scope.topic || names.get(&receipt.group().0) != Some(&group) {
+                    return Err(foreign_receipt(receipt));
+                }
+            }
+        }
+        let own = receipts.enumerate().filter(|(_, receipt)| is_own(receipt));
+        Ok(own.map(|(index, _)| index).collect())
+    }
+
     /// Whether the topic was deleted: then its hot functions are gone too.
     async fn topic_is_gone(&self, connection: &mut AsyncPgConnection, scope: &Scope) -> bool {
         matches!(
@@ -142,19 +165,27 @@ impl Member for PostgresMember {
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Outcome>> {
         let mut connection = self.connection().await?;
         let scope = self.scope();
-        let outcomes = match self
-            .tracked
-            .settle(&mut connection, &scope, settlements)
-            .await
-        {
+        let receipts = settlements.iter().map(|settlement| &settlement.receipt);
+        let own = self
+            .of_this_incarnation(&mut connection, &scope, receipts)
+            .await?;
+        let mine: Vec<_> = own
+            .iter()
+            .map(|index| settlements[*index].clone())
+            .collect();
+        let settled = match self.tracked.settle(&mut connection, &scope, &mine).await {
             Err(error)
                 if error.kind() == ErrorKind::Database
                     && self.topic_is_gone(&mut connection, &scope).await =>
             {
-                vec![Outcome::Stale; settlements.len()]
+                vec![Outcome::Stale; mine.len()]
             }
             outcomes => outcomes?,
         };
+        let mut outcomes = vec![Outcome::Stale; settlements.len()];
+        for (index, outcome) in own.into_iter().zip(settled) {
+            outcomes[index] = outcome;
+        }
         self.counters.outcomes(&outcomes);
         self.held.settled(settlements, &outcomes);
         Ok(outcomes)
@@ -163,12 +194,21 @@ impl Member for PostgresMember {
     async fn extend(&self, receipts: &[Receipt], by: Duration) -> Result<Vec<Extension>> {
         let mut connection = self.connection().await?;
         check_lease(by)?;
+        let scope = self.scope();
+        let own = self
+            .of_this_incarnation(&mut connection, &scope, receipts.iter())
+            .await?;
+        let mine: Vec<_> = own.iter().map(|index| receipts[*index]).collect();
         let extended = self
             .tracked
-            .extend(&mut connection, &self.scope(), receipts, by)
+            .extend(&mut connection, &scope, &mine, by)
             .await?;
-        self.held.extended(receipts, by);
-        Ok(extended)
+        self.held.extended(&mine, by);
+        let mut extensions = vec![Extension::Stale; receipts.len()];
+        for (index, extension) in own.into_iter().zip(extended) {
+            extensions[index] = extension;
+        }
+        Ok(extensions)
     }
 
     async fn heartbeat(&self) -> Result<Subscription> {

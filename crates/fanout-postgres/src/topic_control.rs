@@ -8,7 +8,8 @@ use fanout_core::{
 
 use crate::PostgresBackend;
 use crate::error::unsupported;
-use crate::storage::{topics, tracking};
+use crate::reference_counting::BATCH;
+use crate::storage::{subscriptions, topics, tracking};
 
 impl PostgresBackend {
     pub(crate) async fn make_topic(&self, topic: &TopicName, config: TopicConfig) -> Result<Topic> {
@@ -72,6 +73,10 @@ impl PostgresBackend {
                 Error::new(ErrorKind::Conflict, message).with_source(error)
             })?;
         if mode == DeleteTopic::IfSettled {
+            // What a subscription lags behind with is owed too.
+            for lagging in subscriptions::catching_up(connection, topic.id).await? {
+                subscriptions::catch_up_now(connection, lagging, BATCH).await?;
+            }
             refuse_owed(connection, &topic).await?;
         }
         topics::delete(connection, topic.id).await?;

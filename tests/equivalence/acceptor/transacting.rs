@@ -25,6 +25,11 @@ impl Acceptor {
         answer: &Result<()>,
         now: Timestamp,
     ) -> Checked {
+        let seats = settled.iter().map(|held| self.handed[*held].seat);
+        if self.tolerates_foreign(seats, answer) {
+            self.transaction_mut(tx).doom = Some(Doom::Refused);
+            return Ok(());
+        }
         let mut readers = settled.iter().map(|held| self.handed[*held].seat.reader);
         let first = readers.next();
         if readers.any(|reader| Some(reader) != first) {
@@ -71,9 +76,14 @@ impl Acceptor {
                 expect_error("settle_in", answer, allowed)?;
                 self.saw(Event::StaleReceipt);
                 self.saw(Event::DoomedTransaction);
-                // That a message stands twice can be seen without asking the database, whose
-                // transaction then goes on.
-                let doom = if twice { Doom::Refused } else { Doom::Broken };
+                // That a message stands twice, or a subscription has ended, can be found out without
+                // failing a statement, and then the database's transaction goes on.
+                let ended = messages.iter().any(|(seat, _)| !self.is_live(*seat));
+                let doom = if twice || ended {
+                    Doom::Refused
+                } else {
+                    Doom::Broken
+                };
                 self.transaction_mut(tx).doom = Some(doom);
             }
         }

@@ -87,7 +87,7 @@ pub(super) fn source() -> impl Strategy<Value = Source> {
         10 => Just(Source::Hand),
         4 => Just(Source::Group),
         6 => Just(Source::Past),
-        1 => Just(Source::Anybody),
+        2 => Just(Source::Anybody),
     ]
 }
 
