@@ -25,4 +25,3 @@ mod planted;
 mod published;
 mod reader;
 mod subject;
-mod tolerated;

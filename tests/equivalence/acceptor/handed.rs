@@ -1,10 +1,9 @@
 //! A receipt that an engine handed out.
 
-use fanout_core::{ErrorKind, Receipt, Result, Timestamp};
+use fanout_core::{Receipt, Timestamp};
 
 use super::{Acceptor, Seat};
 use crate::published::Ordinal;
-use crate::tolerated::OTHER_INCARNATIONS_ARE_FOREIGN;
 
 /// A receipt and what it is for.
 #[derive(Clone, Copy, Debug)]
@@ -67,20 +66,5 @@ impl Acceptor {
         } else {
             Currency::Stale
         }
-    }
-
-    /// Whether the answer is only for calling receipts of several incarnations of a group foreign.
-    pub(super) fn tolerates_foreign<T>(
-        &self,
-        mut seats: impl Iterator<Item = Seat>,
-        answer: &Result<T>,
-    ) -> bool {
-        let Some(first) = seats.next() else {
-            return false;
-        };
-        let refused = matches!(answer, Err(error) if error.kind() == ErrorKind::ForeignReceipt);
-        OTHER_INCARNATIONS_ARE_FOREIGN
-            && refused
-            && seats.any(|seat| seat != first && seat.reader == first.reader)
     }
 }

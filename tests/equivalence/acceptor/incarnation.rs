@@ -9,7 +9,6 @@ use super::Acceptor;
 use super::owed::Owed;
 use crate::published::Ordinal;
 use crate::reader::Reader;
-use crate::tolerated::LAGGING_MESSAGES_ARE_LOST_WITH_THE_TOPIC;
 
 /// Which incarnation of which reader's subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,11 +104,5 @@ impl Acceptor {
     /// How many messages a subscription owes.
     pub(crate) fn owes(&self, seat: Seat) -> usize {
         self.incarnation(seat).owed.len()
-    }
-
-    /// Whether a subscription owes something that keeps its topic from being deleted.
-    pub(crate) fn owes_to_a_deletion(&self, seat: Seat) -> bool {
-        let mut owed = self.incarnation(seat).owed.values();
-        owed.any(|owed| !(LAGGING_MESSAGES_ARE_LOST_WITH_THE_TOPIC && owed.lagging))
     }
 }

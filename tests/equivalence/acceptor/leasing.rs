@@ -18,10 +18,6 @@ impl Acceptor {
         answer: &Result<Vec<Extension>>,
         now: Timestamp,
     ) -> Checked {
-        let seats = extended.iter().map(|held| self.handed[*held].seat);
-        if self.tolerates_foreign(std::iter::once(seat).chain(seats), answer) {
-            return Ok(());
-        }
         if extended
             .iter()
             .any(|held| self.handed[*held].seat.reader != seat.reader)

@@ -17,10 +17,6 @@ impl Acceptor {
         answer: &Result<Vec<Outcome>>,
         now: Timestamp,
     ) -> Checked {
-        let seats = settled.iter().map(|(held, _)| self.handed[*held].seat);
-        if self.tolerates_foreign(std::iter::once(seat).chain(seats), answer) {
-            return Ok(());
-        }
         let foreign = |(held, _): &(Held, Verdict)| self.handed[*held].seat.reader != seat.reader;
         if settled.iter().any(foreign) {
             self.saw(Event::ForeignReceipt);

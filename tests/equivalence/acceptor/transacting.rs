@@ -25,11 +25,6 @@ impl Acceptor {
         answer: &Result<()>,
         now: Timestamp,
     ) -> Checked {
-        let seats = settled.iter().map(|held| self.handed[*held].seat);
-        if self.tolerates_foreign(seats, answer) {
-            self.transaction_mut(tx).doom = Some(Doom::Refused);
-            return Ok(());
-        }
         let mut readers = settled.iter().map(|held| self.handed[*held].seat.reader);
         let first = readers.next();
         if readers.any(|reader| Some(reader) != first) {

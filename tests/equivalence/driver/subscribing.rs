@@ -50,7 +50,7 @@ impl<B: Transactional> Driver<'_, B> {
     /// transaction: on Postgres it waits for publishers.
     pub(super) async fn refuse_deletion(&mut self, channel: Channel) -> Checked {
         let mut readers = Reader::of(channel).filter_map(|reader| self.acceptor.latest(reader));
-        let owed = readers.any(|seat| self.acceptor.owes_to_a_deletion(seat));
+        let owed = readers.any(|seat| self.acceptor.owes(seat) > 0);
         if !owed || self.acceptor.has_open_transactions() {
             return Ok(());
         }
