@@ -234,6 +234,20 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 
+-- Whether tracking rows account for the messages of a publish in this transaction.
+CREATE FUNCTION fanout.is_tracked(topic int, mode text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    -- Under an older snapshot a publisher could miss a subscription that it must write for.
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'publishing needs a read committed transaction isolation=`%`',
+            current_setting('transaction_isolation')
+            USING CONSTRAINT = 'fanout_isolation';
+    END IF;
+    RETURN mode = 'reference-counting';
+END
+$$;
+
 -- Publishes a batch in the caller's transaction and returns the ids in the batch's order.
 --
 -- `keys` and `headers` may be NULL, or hold NULLs. Errors carry a CONSTRAINT of the form
@@ -249,6 +263,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     t fanout.outbox_topics;
     n int := coalesce(cardinality(payloads), 0);
+    is_tracked boolean;
     ids bigint[];
     ready bigint;
 BEGIN
@@ -260,16 +275,11 @@ BEGIN
             n, cardinality(keys), cardinality(headers)
             USING CONSTRAINT = 'fanout_batch_shape';
     END IF;
-    -- Under an older snapshot a publisher could miss a subscription that it must write for.
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'publishing needs a read committed transaction isolation=`%`',
-            current_setting('transaction_isolation')
-            USING CONSTRAINT = 'fanout_isolation';
-    END IF;
     SELECT * INTO t FROM fanout.outbox_topics WHERE name = topic;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'topic not found topic=`%`', topic USING CONSTRAINT = 'fanout_topic_not_found';
     END IF;
+    is_tracked := fanout.is_tracked(t.topic_id, t.completion_mode);
 
     -- The publish lock: whoever lists its holders knows every transaction that may still bring
     -- one of the ids drawn so far. Hence before the ids.
@@ -286,8 +296,8 @@ BEGIN
     END IF;
 
     INSERT INTO fanout.outbox (topic_id, lane, tracked, id, created_at, key, headers, payload)
-    SELECT t.topic_id, fanout.lane_of(m.key, m.id, t.lanes), t.completion_mode = 'reference-counting',
-        m.id, coalesce(at, clock_timestamp()), m.key, m.headers, m.payload
+    SELECT t.topic_id, fanout.lane_of(m.key, m.id, t.lanes), is_tracked, m.id,
+        coalesce(at, clock_timestamp()), m.key, m.headers, m.payload
     FROM unnest(ids, payloads, keys, headers) AS m (id, payload, key, headers);
     RETURN ids;
 END

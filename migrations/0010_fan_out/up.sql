@@ -88,7 +88,7 @@ CREATE TABLE fanout.outbox_completions (
 ) PARTITION BY LIST (topic_id);
 
 -- Tracking rows. A row exists exactly while its group still owes a settlement. No index covers a
--- column that changes.
+-- column that changes when a message is leased or released.
 CREATE TABLE fanout.outbox_consumer_groups (
     topic_id int NOT NULL,
     group_index smallint NOT NULL,
@@ -101,8 +101,14 @@ CREATE TABLE fanout.outbox_consumer_groups (
     lease_token bigint,
     available_at timestamptz,
     last_error text,
-    PRIMARY KEY (topic_id, group_index, id)
+    PRIMARY KEY (topic_id, group_index, id),
+    CONSTRAINT outbox_consumer_groups_parked CHECK (NOT parked OR available_at IS NOT NULL)
 ) PARTITION BY LIST (topic_id);
+
+-- Parked messages lie anywhere below the ids that a group has settled, so claims do not scan for them.
+-- They are few, and failing again is all that moves them here.
+CREATE INDEX outbox_consumer_groups_due ON fanout.outbox_consumer_groups
+    (topic_id, group_index, available_at) WHERE parked;
 
 -- Tokens of leases: unique for good, so that a stale receipt never fits a later lease.
 CREATE SEQUENCE fanout.lease_tokens AS bigint;
@@ -112,6 +118,8 @@ CREATE TABLE fanout.outbox_settlements (
     topic_id int NOT NULL,
     group_index smallint NOT NULL,
     id bigint NOT NULL,
+    -- The lane of a message that is read by cursor.
+    lane smallint,
     PRIMARY KEY (topic_id, group_index, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 20000,
     autovacuum_vacuum_cost_delay = 0);
@@ -172,13 +180,14 @@ CREATE FUNCTION fanout.outbox_after_insert() RETURNS trigger
 LANGUAGE plpgsql SET enable_seqscan = off SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     topic int;
+    has_tracked boolean;
     blocks boolean;
     counting int;
     groups smallint[];
     grp smallint;
     required bytea;
 BEGIN
-    FOR topic IN SELECT DISTINCT topic_id FROM inserted LOOP
+    FOR topic, has_tracked IN SELECT i.topic_id, bool_or(i.tracked) FROM inserted i GROUP BY 1 LOOP
         -- Read after the insert took the leaf's lock, so that a deletion of the topic, which takes
         -- it too, is either seen here or sees these messages.
         SELECT block_writes_on_zero_subscriptions INTO blocks
@@ -188,6 +197,7 @@ BEGIN
                 USING CONSTRAINT = 'fanout_topic_not_found';
         END IF;
 
+        CONTINUE WHEN NOT has_tracked AND NOT blocks;
         SELECT count(*), array_agg(group_index ORDER BY group_index) FILTER (WHERE ordering = 'unordered')
         INTO counting, groups
         FROM fanout.outbox_topic_subscriptions
@@ -198,6 +208,7 @@ BEGIN
                 USING CONSTRAINT = 'fanout_no_subscriptions';
         END IF;
 
+        CONTINUE WHEN NOT has_tracked;
         required := fanout.zero_bitmap(coalesce(groups[cardinality(groups)] / 8 + 1, 1));
         FOREACH grp IN ARRAY coalesce(groups, '{}') LOOP
             required := set_bit(required, grp, 1);
@@ -317,28 +328,42 @@ DECLARE
     lanes smallint[];
     failures int[];
     expired int[];
+    low bigint;
+    high bigint;
 BEGIN
     SELECT s.status, NOT s.caught_up INTO status, catching_up
-    FROM fanout.outbox_topic_subscriptions s WHERE s.subscription_id = subscription;
+    FROM fanout.outbox_topic_subscriptions s
+    WHERE s.subscription_id = subscription AND s.group_index = grp;
     status := coalesce(status, 'CANCELLED');
     unfolded := EXISTS (
         SELECT FROM fanout.outbox_settlements s
-        WHERE s.topic_id = %1$s AND s.group_index = grp AND s.id > floor);
+        WHERE s.topic_id = %1$s AND s.group_index = grp AND s.id > floor AND s.lane IS NULL);
     IF status = 'ACTIVE' THEN
         SELECT array_agg(d.ctid), array_agg(d.id), array_agg(d.lane), array_agg(d.attempts),
-            array_agg(d.stalls + (d.lease_token IS NOT NULL)::int)
-        INTO rows, ids, lanes, failures, expired
+            array_agg(d.stalls + (d.lease_token IS NOT NULL)::int), min(d.id), max(d.id)
+        INTO rows, ids, lanes, failures, expired, low, high
         FROM (
-            SELECT t.ctid, t.id, t.lane, t.attempts, t.stalls, t.lease_token
+            SELECT * FROM (SELECT t.ctid, t.id, t.lane, t.attempts, t.stalls, t.lease_token
             FROM fanout.outbox_consumer_groups_%1$s t
-            WHERE t.topic_id = %1$s AND t.group_index = grp AND t.id > floor
+            WHERE t.topic_id = %1$s AND t.group_index = grp AND t.parked AND t.available_at <= moment
+                AND (t.leased_until IS NULL OR t.leased_until <= moment)
+                AND (SELECT true FROM fanout.outbox_settlements s
+                     WHERE s.topic_id = %1$s AND s.group_index = grp AND s.id = t.id) IS NULL
+            ORDER BY t.available_at
+            LIMIT n
+            FOR UPDATE OF t SKIP LOCKED) parked
+            UNION ALL
+            SELECT * FROM (SELECT t.ctid, t.id, t.lane, t.attempts, t.stalls, t.lease_token
+            FROM fanout.outbox_consumer_groups_%1$s t
+            WHERE t.topic_id = %1$s AND t.group_index = grp AND t.id > floor AND NOT t.parked
                 AND (t.leased_until IS NULL OR t.leased_until <= moment)
                 AND (t.available_at IS NULL OR t.available_at <= moment)
                 AND (SELECT true FROM fanout.outbox_settlements s
                      WHERE s.topic_id = %1$s AND s.group_index = grp AND s.id = t.id) IS NULL
             ORDER BY t.id
             LIMIT n
-            FOR UPDATE OF t SKIP LOCKED
+            FOR UPDATE OF t SKIP LOCKED) waiting
+            LIMIT n
         ) d;
     END IF;
     IF ids IS NULL THEN
@@ -359,7 +384,7 @@ BEGIN
             SELECT o.created_at, o.key, o.headers, o.payload
             FROM fanout.outbox_%1$s o
             WHERE o.topic_id = %1$s AND o.lane = d.lane AND o.id = d.id
-                AND o.id BETWEEN ids[1] AND ids[cardinality(ids)]
+                AND o.id BETWEEN low AND high
             OFFSET 0
         ) m;
 END
@@ -399,7 +424,7 @@ BEGIN
     applied := '{}';
     conflicted := '{}';
     PERFORM FROM fanout.outbox_topic_subscriptions s
-    WHERE s.subscription_id = subscription AND s.status <> 'CANCELLED';
+    WHERE s.subscription_id = subscription AND s.group_index = grp AND s.status <> 'CANCELLED';
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -615,7 +640,8 @@ BEGIN
     -- Of concurrent folds each takes its own rows.
     SELECT array_agg(f.id) INTO ids FROM (
         SELECT o.id FROM fanout.outbox_settlements o
-        WHERE o.topic_id = topic AND o.group_index = grp ORDER BY o.id LIMIT n FOR UPDATE SKIP LOCKED
+        WHERE o.topic_id = topic AND o.group_index = grp AND o.lane IS NULL
+        ORDER BY o.id LIMIT n FOR UPDATE SKIP LOCKED
     ) f;
     IF ids IS NULL THEN
         RETURN 0;

@@ -13,6 +13,12 @@ pub(crate) enum Event {
     DeadLetter,
     PauseWithBacklog,
     Cancel,
+    Parked,
+    Blocked,
+    OutOfOrder,
+    Takeover,
+    Seek,
+    StartInThePast,
 
     Retry,
     Release,
@@ -27,6 +33,13 @@ pub(crate) enum Event {
     PublishRolledBack,
     SettlementRolledBack,
     SettledTwiceAtOnce,
+    /// A blocking failure released what came after it.
+    HandEmptied,
+    /// Whether a blocking failure released a message was the engine's to say.
+    HandUnclear,
+    /// A settlement in a transaction was out of order.
+    OutOfOrderInTransaction,
+    SeekBesideTransaction,
     RedeliveredInTransaction,
     DoomedTransaction,
     WritesBlocked,
@@ -36,7 +49,7 @@ pub(crate) enum Event {
 
 impl Event {
     /// Those that a run must have met in a tenth of its histories.
-    const REQUIRED: [Self; 7] = [
+    const REQUIRED: [Self; 13] = [
         Self::Redelivery,
         Self::StaleReceipt,
         Self::LateCommit,
@@ -44,6 +57,12 @@ impl Event {
         Self::DeadLetter,
         Self::PauseWithBacklog,
         Self::Cancel,
+        Self::Parked,
+        Self::Blocked,
+        Self::OutOfOrder,
+        Self::Takeover,
+        Self::Seek,
+        Self::StartInThePast,
     ];
 }
 

@@ -1,10 +1,12 @@
-//! The memory engine against the acceptor.
+//! The memory engine against the acceptor, and its two modes against each other.
 
+use crate::acceptor::Violation;
 use crate::campaign::Campaign;
 use crate::subject::on_memory;
+use crate::terms::Terms;
 
 #[test]
-fn e1_memory_does_what_the_acceptor_allows() {
+fn e1_memory_does_what_the_acceptor_allows_in_both_modes() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime starts");
@@ -17,7 +19,19 @@ fn e1_memory_does_what_the_acceptor_allows() {
         ),
     );
     let coverage = campaign.must_pass(|history| {
-        let (_, seen) = runtime.block_on(on_memory(history, |memory| memory))?;
+        let ran = Terms::MODES.map(|mode| {
+            runtime
+                .block_on(on_memory(history, mode, |memory| memory))
+                .map_err(|violation| violation.during(mode))
+        });
+        let [counting, reading] = ran;
+        let ((counted, mut seen), (read, more)) = (counting?, reading?);
+        if counted != read {
+            return Err(Violation::new(format!(
+                "the modes end differently\nreference counting: {counted:#?}\noffset: {read:#?}"
+            )));
+        }
+        seen.extend(more);
         Ok(seen)
     });
     println!("memory\n{coverage}");

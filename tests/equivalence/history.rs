@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::handler::Handler;
 use crate::op::Op;
+use crate::reader::Order;
 
 /// Ops, what consumers do, and what is fixed before.
 #[derive(Clone, PartialEq, Eq)]
@@ -12,6 +13,10 @@ pub(crate) struct History {
     pub(crate) blocks_writes: bool,
     /// Maintenance runs while the history is drained; else fetches alone must do.
     pub(crate) maintained: bool,
+    /// How many lanes the topics have.
+    pub(crate) lanes: u16,
+    /// In which order each group of the pub/sub topic reads.
+    pub(crate) orders: [Order; 3],
     pub(crate) handler: Handler,
     pub(crate) ops: Vec<Op>,
 }
@@ -21,8 +26,8 @@ impl fmt::Debug for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "blocks_writes={} maintained={} handler={:?}",
-            self.blocks_writes, self.maintained, self.handler.0
+            "blocks_writes={} maintained={} lanes={} orders={:?} handler={:?}",
+            self.blocks_writes, self.maintained, self.lanes, self.orders, self.handler.0
         )?;
         for (step, op) in self.ops.iter().enumerate() {
             writeln!(f, "{:>3}. {op:?}", step + 1)?;

@@ -34,7 +34,13 @@ pub(crate) enum Op {
     Rollback { tx: u8 },
 
     /// Subscribes, again or anew.
-    Subscribe { reader: Reader, lease: LeaseLength },
+    Subscribe {
+        reader: Reader,
+        lease: LeaseLength,
+        start: Start,
+    },
+    /// Moves a group to another position.
+    Seek { reader: Reader, to: Start },
     /// Stops delivery.
     Pause { reader: Reader },
     /// Continues delivery.
@@ -82,11 +88,58 @@ pub(crate) enum Op {
     Bad(Bad),
 }
 
-/// A batch to publish: 1 to 4 messages, every other one with the key, if there is one.
+/// A batch to publish: 1 to 4 messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Batch {
     pub(crate) messages: u8,
-    pub(crate) key: Option<u8>,
+    pub(crate) keys: Keys,
+}
+
+/// Which keys the messages of a batch have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    None,
+    /// All have this one.
+    One(u8),
+    /// Every other one has this one; the rest have none.
+    EveryOther(u8),
+    /// One after the other, beginning with this one.
+    Round(u8),
+}
+
+impl Keys {
+    /// How many keys there are.
+    pub(crate) const COUNT: u8 = 3;
+
+    /// The key of the message with this number in the batch.
+    pub(crate) const fn of(self, number: u8) -> Option<u8> {
+        match self {
+            Self::None => None,
+            Self::One(key) => Some(key),
+            Self::EveryOther(key) => {
+                if number.is_multiple_of(2) {
+                    Some(key)
+                } else {
+                    None
+                }
+            }
+            Self::Round(first) => Some((first + number) % Self::COUNT),
+        }
+    }
+}
+
+/// A position in a log. A number names a message that was published before, whatever became of it;
+/// or one beyond the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    Now,
+    Beginning,
+    /// At the message.
+    Message(u8),
+    /// At the time of the message.
+    Time(u8),
+    /// Right after the time of the message.
+    After(u8),
 }
 
 /// What a transaction is for.
@@ -139,6 +192,8 @@ pub(crate) enum Expire {
     To,
     /// Beyond it.
     Beyond,
+    /// So far beyond it that nobody holds a lane any more either.
+    FarBeyond,
 }
 
 /// Calls that must be refused.
@@ -151,12 +206,12 @@ pub(crate) enum Bad {
     PublishInNothing,
     CreateAgain,
     CreateInvalid,
-    CreateWithCursors,
     UpdateInvalid,
     SubscribeToNoTopic,
-    SubscribePerKey,
-    SubscribeFromBeginning,
+    SubscribeInOtherOrder,
+    SubscribeBlockingWithoutOrder,
     SubscribeInvalid,
+    SeekNobody,
     PauseNobody,
     CancelNobody,
     BeatNobody,
@@ -180,12 +235,12 @@ impl Bad {
         Self::PublishInNothing,
         Self::CreateAgain,
         Self::CreateInvalid,
-        Self::CreateWithCursors,
         Self::UpdateInvalid,
         Self::SubscribeToNoTopic,
-        Self::SubscribePerKey,
-        Self::SubscribeFromBeginning,
+        Self::SubscribeInOtherOrder,
+        Self::SubscribeBlockingWithoutOrder,
         Self::SubscribeInvalid,
+        Self::SeekNobody,
         Self::PauseNobody,
         Self::CancelNobody,
         Self::BeatNobody,

@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 
 use fanout_core::{MessageId, NewMessage, Timestamp};
 
-use crate::reader::{Channel, Reader};
+use crate::acceptor::Seat;
+use crate::reader::Channel;
 
 /// The number of a message: the same on every engine, published or refused.
 pub(crate) type Ordinal = usize;
+
+/// A point in the history: later ones are greater.
+pub(crate) type Moment = u64;
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +30,15 @@ pub(crate) struct Published {
     pub(crate) fate: Fate,
     pub(crate) id: MessageId,
     pub(crate) created_at: Timestamp,
-    pub(crate) required: BTreeSet<Reader>,
-    pub(crate) completed: BTreeSet<Reader>,
+    /// The transaction that published it.
+    pub(crate) tx: Moment,
+    /// When it was published, and when that was committed.
+    pub(crate) began: Moment,
+    pub(crate) committed: Option<Moment>,
+    /// Accounted for by tracking rows where no order is asked for; by cursors else.
+    pub(crate) tracked: bool,
+    pub(crate) required: BTreeSet<Seat>,
+    pub(crate) completed: BTreeSet<Seat>,
 }
 
 /// The message with this number: from the number alone it can be told what it must look like.

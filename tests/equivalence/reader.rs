@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fanout_core::{Backoff, GroupName, SubscriptionOptions};
+use fanout_core::{Backoff, GroupName, OnFailure, Ordering, SubscriptionOptions};
 
 /// One of the two topics of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +29,21 @@ pub(crate) enum Reader {
 pub(crate) enum LeaseLength {
     Short,
     Long,
+}
+
+/// In which order a group reads, and what a failure does to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// In any.
+    Any,
+    /// Per key; what fails is set aside.
+    Park,
+    /// Per key; what fails holds its lane up.
+    Block,
+}
+
+impl Order {
+    pub(crate) const ALL: [Self; 3] = [Self::Any, Self::Park, Self::Block];
 }
 
 impl LeaseLength {
@@ -71,9 +86,19 @@ impl Reader {
         }
     }
 
-    /// How it delivers. Attempts and backoff are the same throughout a history, so that what becomes
-    /// of a message does not depend on when it is handled; stalls are unlimited where they can be.
-    pub(crate) fn options(self, lease: LeaseLength) -> SubscriptionOptions {
+    /// How it delivers, in these orders. All but the lease is the same throughout a history, so that
+    /// what becomes of a message does not depend on when it is handled; stalls are unlimited where
+    /// they can be.
+    pub(crate) fn options(self, lease: LeaseLength, orders: [Order; 3]) -> SubscriptionOptions {
+        let order = match self {
+            Self::Group(n) => orders[usize::from(n) % orders.len()],
+            Self::Queue => Order::Any,
+        };
+        let (ordering, on_failure) = match order {
+            Order::Any => (Ordering::Unordered, OnFailure::Park),
+            Order::Park => (Ordering::PerKey, OnFailure::Park),
+            Order::Block => (Ordering::PerKey, OnFailure::Block),
+        };
         let (max_attempts, backoff) = match self {
             Self::Group(0) => (
                 2,
@@ -91,6 +116,8 @@ impl Reader {
             Self::Queue => return SubscriptionOptions::default(),
         };
         SubscriptionOptions {
+            ordering,
+            on_failure,
             lease: lease.duration(),
             max_attempts,
             max_stalls: i32::MAX.unsigned_abs(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use fanout_core::{ManualClock, TopicName, Transactional};
+use fanout_core::{CompletionMode, ManualClock, TopicName, Transactional};
 use fanout_memory::MemoryBackend;
 use fanout_postgres::{Migrator, PostgresBackend};
 use fanout_testpg::{Template, TestDatabase};
@@ -15,6 +15,7 @@ use crate::coverage::Seen;
 use crate::driver;
 use crate::history::History;
 use crate::reader::Channel;
+use crate::terms::Terms;
 
 /// A history that takes longer hangs: most likely a statement waits for an open transaction.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,12 +23,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Runs a history on a fresh memory engine; `wrap` may put something around it.
 pub(crate) async fn on_memory<B: Transactional>(
     history: &History,
+    mode: CompletionMode,
     wrap: impl FnOnce(MemoryBackend) -> B,
 ) -> Checked<(Ending, Seen)> {
     let clock = Arc::new(ManualClock::default());
     let backend = wrap(MemoryBackend::builder().clock(clock.clone()).build());
     let topics = Channel::ALL.map(|channel| (channel, name(channel, 0)));
-    driver::run(&backend, &clock, &BTreeMap::from(topics), history).await
+    let (topics, terms) = (BTreeMap::from(topics), Terms::memory(mode));
+    driver::run(&backend, &clock, &topics, terms, history).await
 }
 
 /// A Postgres engine on a database of its own. Each history has topics of its own.
@@ -62,10 +65,20 @@ impl Postgres {
         }
     }
 
-    pub(crate) async fn run(&self, history: &History) -> Checked<(Ending, Seen)> {
+    pub(crate) async fn run(
+        &self,
+        history: &History,
+        mode: CompletionMode,
+    ) -> Checked<(Ending, Seen)> {
         let number = self.histories.fetch_add(1, Ordering::Relaxed);
         let topics = BTreeMap::from(Channel::ALL.map(|channel| (channel, name(channel, number))));
-        let run = driver::run(&self.backend, &self.clock, &topics, history);
+        let run = driver::run(
+            &self.backend,
+            &self.clock,
+            &topics,
+            Terms::postgres(mode),
+            history,
+        );
         let ended = tokio::time::timeout(PATIENCE, run)
             .await
             .unwrap_or_else(|_| Err(Violation::new("the history hangs")));
@@ -89,10 +102,21 @@ fn name(channel: Channel, number: u32) -> TopicName {
     TopicName::new(format!("{channel:?} {number}")).expect("a valid name")
 }
 
-/// What a migrated database follows from.
-fn migrations() -> &'static str {
-    concat!(
-        include_str!("../../migrations/0001_base_queue/up.sql"),
-        include_str!("../../migrations/0010_fan_out/up.sql")
-    )
+/// What a migrated database follows from: the text of all migrations.
+fn migrations() -> String {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations");
+    let mut files: Vec<_> = std::fs::read_dir(directory)
+        .expect("the migrations are there")
+        .map(|entry| {
+            entry
+                .expect("a directory can be read")
+                .path()
+                .join("up.sql")
+        })
+        .collect();
+    files.sort();
+    files
+        .into_iter()
+        .map(|file| std::fs::read_to_string(file).expect("a migration can be read"))
+        .collect()
 }

@@ -1,6 +1,6 @@
 //! CPU time of processes, from `/proc`. Elsewhere there is none.
 
-use std::fs;
+use std::{fs, io, thread};
 
 /// The unit of `/proc`'s times: Linux shows 100 a second to programs on every architecture.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -100,6 +100,11 @@ pub(crate) fn load() -> Option<f64> {
         .next()?
         .parse()
         .ok()
+}
+
+/// How many cores this process may use.
+pub(crate) fn cores() -> io::Result<usize> {
+    Ok(thread::available_parallelism()?.get())
 }
 
 #[cfg(test)]

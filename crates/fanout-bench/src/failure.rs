@@ -1,14 +1,11 @@
 //! What can go wrong.
 
-use fanout_core::CompletionMode;
 use thiserror::Error;
 
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
-    #[error("mode cannot be measured yet mode=`{0}`")]
-    Mode(CompletionMode),
     #[error("{0}")]
     Engine(#[from] fanout_core::Error),
     #[error("throwaway cluster: {0}")]
@@ -32,6 +29,14 @@ pub(crate) enum Failure {
         delivered: u64,
         settled: u64,
         pending: u64,
+    },
+    #[error(
+        "messages were lost, settled twice or never published lost=`{lost}` settled_twice=`{settled_twice}` never_published=`{never_published}`"
+    )]
+    Broken {
+        lost: u64,
+        settled_twice: u64,
+        never_published: u64,
     },
 }
 

@@ -42,13 +42,14 @@ pub(crate) struct Summary {
 
 impl Latencies {
     pub(crate) fn new() -> Self {
-        let stages = Stages {
+        // Each made afresh: a copy would touch all of its memory, for each of many consumers.
+        let stages = || Stages {
             in_hand: Distribution::new(),
             settled: Distribution::new(),
         };
         Self {
-            warmup: stages.clone(),
-            measured: stages,
+            warmup: stages(),
+            measured: stages(),
         }
     }
 
@@ -77,9 +78,10 @@ impl Distribution {
         Self(empty.expect("the bounds are constants that are in range"))
     }
 
-    pub(crate) fn record(&mut self, latency: Duration) {
-        self.0
-            .saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+    /// Records the latency of so many messages.
+    pub(crate) fn record(&mut self, latency: Duration, messages: u64) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.0.saturating_record_n(micros, messages);
     }
 
     pub(crate) fn summary(&self) -> Summary {
@@ -105,12 +107,13 @@ mod tests {
         for half in [0, 1] {
             let mut one = Latencies::new();
             for ms in (1..=100).filter(|ms| ms % 2 == half) {
-                one.stages(true).settled.record(Duration::from_millis(ms));
+                let latency = Duration::from_millis(ms);
+                one.stages(true).settled.record(latency, 3);
             }
             all.add(&one);
         }
         let summary = all.measured.settled.summary();
-        assert_eq!(summary.count, 100);
+        assert_eq!(summary.count, 300);
         for (found, expected) in [
             (summary.p50_ms, 50.0),
             (summary.p95_ms, 95.0),

@@ -4,9 +4,15 @@ mod args;
 mod consumer;
 mod cpu;
 mod failure;
+mod fleet;
+mod hold;
+mod k2;
 mod latency;
+mod modes;
 mod output;
 mod p1;
+mod p2;
+mod pause;
 mod place;
 mod progress;
 mod publisher;
@@ -14,10 +20,12 @@ mod rate;
 mod report;
 mod run;
 mod sample;
+mod series;
 mod settings;
 mod stamp;
 mod storage;
 mod table;
+mod upkeep;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -48,5 +56,7 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::P1(p1) => p1.run().await,
+        Command::P2(p2) => p2.run().await,
+        Command::K2(k2) => k2.run().await,
     }
 }

@@ -2,17 +2,22 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use crate::failure::Result;
-use crate::report::Report;
 use crate::settings::Settings;
-use crate::table;
+
+/// A report that can be told as text.
+pub(crate) trait Told: Serialize {
+    fn text(&self) -> String;
+}
 
 /// Prints a report to standard output.
-pub(crate) fn print(report: &Report, json: bool) -> Result<()> {
+pub(crate) fn print(report: &impl Told, json: bool) -> Result<()> {
     let text = if json {
         serde_json::to_string_pretty(report)?
     } else {
-        table::render(report)
+        report.text()
     };
     Ok(writeln!(io::stdout().lock(), "{text}")?)
 }
@@ -20,6 +25,7 @@ pub(crate) fn print(report: &Report, json: bool) -> Result<()> {
 /// Tells on standard error which of many runs begins.
 pub(crate) fn progress(number: usize, of: usize, settings: &Settings) {
     let Settings {
+        mode,
         batch,
         payload,
         groups,
@@ -28,6 +34,6 @@ pub(crate) fn progress(number: usize, of: usize, settings: &Settings) {
     // Nobody needs to know for the result.
     let _ = writeln!(
         io::stderr(),
-        "run {number} of {of}: batch {batch}, payload {payload}, groups {groups}"
+        "run {number} of {of}: {mode}, batch {batch}, payload {payload}, groups {groups}"
     );
 }

@@ -4,7 +4,7 @@ use fanout_postgres::Migrator;
 use fanout_testpg::{Cluster, Profile};
 use tokio::task::spawn_blocking;
 
-use crate::args::P1;
+use crate::args::PlaceArgs;
 use crate::failure::Result;
 use crate::storage;
 
@@ -23,7 +23,7 @@ enum Server {
 
 impl Place {
     /// The database that was given, or a cluster of the benchmark's own.
-    pub(crate) async fn open(args: &P1) -> Result<Self> {
+    pub(crate) async fn open(args: &PlaceArgs) -> Result<Self> {
         let setup = args
             .setup
             .as_ref()
@@ -36,6 +36,9 @@ impl Place {
                 for (name, value) in &args.settings {
                     builder = builder.setting(name, value);
                 }
+                if args.statements {
+                    builder = builder.setting("shared_preload_libraries", "pg_stat_statements");
+                }
                 Server::Throwaway(blocking(|| builder.start()).await?)
             }
         };
@@ -47,7 +50,7 @@ impl Place {
         let url = match &self.server {
             Server::Given(url) => url.clone(),
             Server::Throwaway(cluster) => {
-                let name = format!("bench_{run}");
+                let name = name(run);
                 tokio::task::block_in_place(|| cluster.create_database(&name))?;
                 cluster.url(&name)
             }
@@ -57,6 +60,24 @@ impl Place {
             storage::execute(&storage::connect(&url).await?, setup).await?;
         }
         Ok(url)
+    }
+
+    /// Ends the use of a run's database.
+    pub(crate) async fn discard(&self, run: usize) -> Result<()> {
+        match self.server {
+            Server::Given(_) => Ok(()),
+            Server::Throwaway(_) => {
+                storage::drop_database(&storage::connect(&self.url()).await?, &name(run)).await
+            }
+        }
+    }
+
+    /// The URL of a database that is there without a run.
+    pub(crate) fn url(&self) -> String {
+        match &self.server {
+            Server::Given(url) => url.clone(),
+            Server::Throwaway(cluster) => cluster.url("postgres"),
+        }
     }
 
     /// The server's first process, when its CPU time can be read.
@@ -78,6 +99,10 @@ impl Place {
     pub(crate) async fn close(self) {
         blocking(move || drop(self)).await;
     }
+}
+
+fn name(run: usize) -> String {
+    format!("bench_{run}")
 }
 
 /// Does on a thread of its own what blocks.

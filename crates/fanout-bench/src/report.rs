@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use fanout::MaintenanceCounters;
+use fanout_core::MaintenanceReport;
 use serde::Serialize;
 
+use crate::cpu;
+use crate::failure::Result;
 use crate::latency::{Latencies, Summary};
+use crate::place::Place;
 use crate::sample::{Sample, Span};
 use crate::settings::Settings;
-use crate::storage::TableActivity;
+use crate::storage::{self, TableActivity};
 
 /// All of one invocation.
 #[derive(Debug, Serialize)]
@@ -35,7 +40,9 @@ pub(crate) struct Run {
     pub(crate) throughput: Throughput,
     pub(crate) latency: Latency,
     pub(crate) cost: Cost,
+    pub(crate) reads: Reads,
     pub(crate) conflicts: Conflicts,
+    pub(crate) maintenance: Maintenance,
     pub(crate) totals: Totals,
     /// Each second of the load, warm-up included.
     pub(crate) seconds: Vec<Second>,
@@ -70,12 +77,33 @@ pub(crate) struct Cost {
     pub(crate) full_page_images: f64,
     pub(crate) rows_written: f64,
     pub(crate) transactions: f64,
+    /// Of all clients, those that begin and end transactions included; if the server counts them.
+    pub(crate) statements: Option<f64>,
     pub(crate) transactions_per_second: f64,
     /// Cores that neither the database nor this process used: what disturbed the run.
     pub(crate) other_cores: Option<f64>,
 }
 
-/// Of completion records.
+/// Rows that scans returned, over the whole run.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Reads {
+    /// Of the log, per published message.
+    pub(crate) log_rows_per_message: f64,
+    /// Of the log, per message delivered to a group.
+    pub(crate) log_rows_per_delivery: f64,
+    /// Of all of the engine's tables, per published message.
+    pub(crate) rows_per_message: f64,
+}
+
+/// Rounds of maintenance beside the load.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Maintenance {
+    pub(crate) rounds: u64,
+    pub(crate) failures: u64,
+    pub(crate) report: MaintenanceReport,
+}
+
+/// Of completion records or cursors.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Conflicts {
     pub(crate) attempts: u64,
@@ -100,6 +128,19 @@ pub(crate) struct Second {
     pub(crate) settled: u64,
     pub(crate) database_cpu_seconds: Option<f64>,
     pub(crate) wal_bytes: i64,
+}
+
+impl Environment {
+    pub(crate) async fn read(place: &Place, load: Option<f64>) -> Result<Self> {
+        let client = storage::connect(&place.url()).await?;
+        Ok(Self {
+            fanout_version: env!("CARGO_PKG_VERSION"),
+            place: place.describe(),
+            cores: cpu::cores()?,
+            load,
+            server: storage::settings(&client).await?.into_iter().collect(),
+        })
+    }
 }
 
 impl Throughput {
@@ -136,8 +177,36 @@ impl Cost {
             full_page_images: counters.full_page_images as f64 / messages,
             rows_written: counters.rows_written as f64 / messages,
             transactions: counters.transactions as f64 / messages,
+            statements: counters
+                .statements
+                .map(|statements| statements as f64 / messages),
             transactions_per_second: counters.transactions as f64 / span.seconds,
             other_cores: other(),
+        }
+    }
+}
+
+impl Reads {
+    pub(crate) fn new(tables: &[TableActivity], totals: &Totals) -> Self {
+        let read = |tables: &mut dyn Iterator<Item = &TableActivity>| {
+            tables.map(|table| table.rows_read).sum::<i64>() as f64
+        };
+        let log = read(&mut tables.iter().filter(|table| table.table == storage::LOG));
+        let (messages, deliveries) = (totals.published.max(1), totals.delivered.max(1));
+        Self {
+            log_rows_per_message: log / messages as f64,
+            log_rows_per_delivery: log / deliveries as f64,
+            rows_per_message: read(&mut tables.iter()) / messages as f64,
+        }
+    }
+}
+
+impl Maintenance {
+    pub(crate) fn new(counters: &MaintenanceCounters) -> Self {
+        Self {
+            rounds: counters.rounds,
+            failures: counters.failures,
+            report: counters.total,
         }
     }
 }

@@ -4,21 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanout_core::{Backend, BackendExt, DeleteTopic, GroupName, Member, TopicConfig, TopicName};
-use fanout_postgres::PostgresBackend;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_postgres::Client;
 
 use crate::consumer::{Consumer, Seen};
 use crate::failure::{Failure, Result};
+use crate::fleet::{self, Fleet};
 use crate::latency::Latencies;
 use crate::progress::Progress;
 use crate::publisher::Publisher;
-use crate::report::{Conflicts, Cost, Latency, Run, Second, Throughput, Totals};
+use crate::report::{
+    Conflicts, Cost, Latency, Maintenance, Reads, Run, Second, Throughput, Totals,
+};
 use crate::sample::Sample;
 use crate::settings::Settings;
 use crate::stamp::Stamps;
-use crate::storage;
+use crate::storage::{self, Held, Meter};
+use crate::upkeep::Upkeep;
 
 /// How long the groups may settle nothing at all before the run has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,10 +32,10 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 struct Course {
     settings: Arc<Settings>,
-    backend: Arc<dyn Backend>,
+    fleet: Fleet,
     topic: TopicName,
     progress: Arc<Progress>,
-    client: Client,
+    meter: Meter,
     postmaster: Option<u32>,
 }
 
@@ -44,47 +46,65 @@ pub(crate) async fn run(
     name: &str,
     settings: Settings,
 ) -> Result<Run> {
-    let connections = settings.publishers + settings.groups * settings.workers + 1;
-    let backend = PostgresBackend::builder(url)
-        .pool_size(connections as usize)
-        .connect()
-        .await?;
     let course = Course {
+        fleet: Fleet::open(url, settings.processes, settings.connections).await?,
         progress: Arc::new(Progress::new(settings.groups)),
         settings: Arc::new(settings),
-        backend: Arc::new(backend),
         topic: TopicName::new(name)?,
-        client: storage::connect(url).await?,
+        meter: Meter::new(storage::connect(url).await?).await?,
         postmaster,
     };
     let config = TopicConfig {
         completion_mode: course.settings.mode,
+        lanes: course.settings.lanes,
         ..TopicConfig::default()
     };
-    course.backend.create_topic(&course.topic, config).await?;
-    let run = course.measure().await;
     course
-        .backend
-        .delete_topic(&course.topic, DeleteTopic::Forced)
+        .fleet
+        .engine(0)
+        .create_topic(&course.topic, config)
         .await?;
-    run
+    let run = course.measure(url).await;
+    course.fleet.close();
+    let deleted = fleet::open(url, 1)
+        .await?
+        .delete_topic(&course.topic, DeleteTopic::Forced)
+        .await;
+    let run = run?;
+    deleted?;
+    Ok(run)
 }
 
 impl Course {
-    async fn measure(&self) -> Result<Run> {
+    async fn measure(&self, url: &str) -> Result<Run> {
+        let held = match self.settings.hold {
+            Some(hold) => Some(Held::open(url, hold).await?),
+            None => None,
+        };
         let members = self.members().await?;
-        storage::checkpoint(&self.client).await?;
+        storage::checkpoint(self.meter.client()).await?;
 
         let warmup = Duration::from_secs(self.settings.warmup_seconds.into());
         let start = Instant::now() + LEAD;
         let stamps = Stamps::new(start, warmup, self.settings.payload);
+        let upkeep = Upkeep::start(self.fleet.engine(0), self.settings.maintenance_seconds);
         let consumers = self.start_consumers(members, &stamps);
         let publishers = self.start_publishers(start, &stamps);
         let samples = self.watch(start).await?;
         let drained = self.drain(publishers, consumers).await;
         let drain_seconds = self.load_end(start).elapsed().as_secs_f64();
         let (latencies, conflicts) = drained?;
+        if let Some(held) = held {
+            held.release().await?;
+        }
+        let maintenance = match upkeep {
+            Some(upkeep) => Maintenance::new(&upkeep.stop().await?),
+            None => Maintenance::default(),
+        };
         let totals = self.check(drain_seconds).await?;
+        self.fleet.close();
+        storage::alone(self.meter.client()).await?;
+        let tables = storage::tables(self.meter.client()).await?;
 
         let first = &samples[self.settings.warmup_seconds as usize];
         let last = &samples[samples.len() - 1];
@@ -94,24 +114,30 @@ impl Course {
             throughput: Throughput::new(&span, last),
             latency: Latency::new(&latencies),
             cost: Cost::new(&span),
+            reads: Reads::new(&tables, &totals),
             conflicts,
+            maintenance,
             totals,
             seconds: samples
                 .windows(2)
                 .map(|two| Second::new(&two[1].since(&two[0])))
                 .collect(),
-            tables: storage::tables(&self.client).await?,
+            tables,
         })
     }
 
-    /// The groups' members, group by group.
+    /// The groups' members, group by group, of all processes.
     async fn members(&self) -> Result<Vec<(usize, Arc<dyn Member>)>> {
         let mut members = Vec::new();
         for number in 0..self.settings.groups as usize {
             let group = GroupName::new(format!("group-{number}"))?;
-            self.backend.subscribe_from_now(&self.topic, &group).await?;
-            for _ in 0..self.settings.workers {
-                members.push((number, self.backend.join_group(&self.topic, &group).await?));
+            let engine = self.fleet.engine(0);
+            engine.subscribe_from_now(&self.topic, &group).await?;
+            for process in 0..self.settings.processes {
+                let engine = self.fleet.engine(process);
+                for _ in 0..self.settings.workers {
+                    members.push((number, engine.join_group(&self.topic, &group).await?));
+                }
             }
         }
         Ok(members)
@@ -126,6 +152,7 @@ impl Course {
             member,
             group,
             fetch: self.settings.fetch as usize,
+            longest_pause: Duration::from_millis(self.settings.pause_ms.into()),
             stamps: stamps.clone(),
             progress: self.progress.clone(),
         };
@@ -136,8 +163,8 @@ impl Course {
     }
 
     fn start_publishers(&self, start: Instant, stamps: &Stamps) -> JoinSet<Result<()>> {
-        let publisher = || Publisher {
-            backend: self.backend.clone(),
+        let publisher = |number| Publisher {
+            backend: self.fleet.engine(number),
             topic: self.topic.clone(),
             settings: self.settings.clone(),
             stamps: stamps.clone(),
@@ -146,7 +173,7 @@ impl Course {
             end: self.load_end(start),
         };
         (0..self.settings.publishers)
-            .map(|number| publisher().run(number))
+            .map(|number| publisher(number).run(number))
             .collect()
     }
 
@@ -159,7 +186,7 @@ impl Course {
         let mut samples = Vec::new();
         for second in 0..=self.settings.warmup_seconds + self.settings.seconds {
             sleep_until(start + SECOND * second).await;
-            samples.push(Sample::take(&self.progress, &self.client, self.postmaster).await?);
+            samples.push(Sample::take(&self.progress, &self.meter, self.postmaster).await?);
         }
         Ok(samples)
     }
@@ -205,7 +232,7 @@ impl Course {
     /// Every message delivered to and settled by every group, once, as counted here and there.
     async fn check(&self, drain_seconds: f64) -> Result<Totals> {
         let groups = self.settings.groups;
-        let stats = self.backend.stats(&self.topic).await?;
+        let stats = self.fleet.engine(0).stats(&self.topic).await?;
         let pending = stats.iter().map(|group| group.pending).sum();
         let totals = Totals {
             published: self.progress.published(),
@@ -228,7 +255,7 @@ impl Course {
 }
 
 /// A task's result; its panic goes on.
-fn finished<T>(ended: Result<T, JoinError>) -> T {
+pub(crate) fn finished<T>(ended: Result<T, JoinError>) -> T {
     match ended {
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

@@ -1,12 +1,11 @@
 //! Where a run stands at one moment.
 
 use tokio::time::Instant;
-use tokio_postgres::Client;
 
 use crate::cpu::Cpu;
 use crate::failure::Result;
 use crate::progress::Progress;
-use crate::storage::{self, Counters};
+use crate::storage::{Counters, Meter};
 
 /// All counts at one moment, or between two.
 #[derive(Clone, Debug)]
@@ -31,10 +30,10 @@ pub(crate) struct Span {
 impl Sample {
     pub(crate) async fn take(
         progress: &Progress,
-        client: &Client,
+        meter: &Meter,
         postmaster: Option<u32>,
     ) -> Result<Self> {
-        let counters = storage::counters(client).await?;
+        let counters = meter.read().await?;
         Ok(Self {
             at: Instant::now(),
             published: progress.published(),
@@ -45,19 +44,12 @@ impl Sample {
     }
 
     pub(crate) fn since(&self, earlier: &Self) -> Span {
-        let (now, then) = (&self.counters, &earlier.counters);
         Span {
             seconds: (self.at - earlier.at).as_secs_f64(),
             published: self.published - earlier.published,
             settled_by_all: self.settled_by_all - earlier.settled_by_all,
             cpu: self.cpu.since(&earlier.cpu),
-            counters: Counters {
-                wal_bytes: now.wal_bytes - then.wal_bytes,
-                wal_records: now.wal_records - then.wal_records,
-                full_page_images: now.full_page_images - then.full_page_images,
-                transactions: now.transactions - then.transactions,
-                rows_written: now.rows_written - then.rows_written,
-            },
+            counters: self.counters.since(&earlier.counters),
         }
     }
 }

@@ -1,8 +1,17 @@
 //! All SQL of the benchmarks: what the server says of itself.
 
-use serde::Serialize;
+mod counters;
+mod held;
+mod tables;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, NoTls};
 
+pub(crate) use self::counters::{Counters, Meter};
+pub(crate) use self::held::Held;
+pub(crate) use self::tables::{LOG, TableActivity, tables};
 use crate::failure::Result;
 
 /// Settings of the server that bear on the result.
@@ -15,33 +24,8 @@ const SETTINGS: &[&str] = &[
     "autovacuum",
 ];
 
-/// Counters of the server; only differences mean anything.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) wal_bytes: i64,
-    pub(crate) wal_records: i64,
-    pub(crate) full_page_images: i64,
-    pub(crate) transactions: i64,
-    pub(crate) rows_written: i64,
-}
-
-/// What happened to the tables of one kind since they were made.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct TableActivity {
-    /// The name without the topic and leaf.
-    pub(crate) table: String,
-    pub(crate) inserted: i64,
-    pub(crate) updated: i64,
-    /// Updates that needed no new index entries.
-    pub(crate) hot_updated: i64,
-    pub(crate) deleted: i64,
-    pub(crate) dead: i64,
-    pub(crate) vacuums: i64,
-    pub(crate) sequential_scans: i64,
-    pub(crate) index_scans: i64,
-    pub(crate) table_bytes: i64,
-    pub(crate) index_bytes: i64,
-}
+/// How long to wait for sessions to end. Those of others in a given database may not.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Opens a connection for these statements, apart from the engine's.
 pub(crate) async fn connect(url: &str) -> Result<Client> {
@@ -61,6 +45,12 @@ pub(crate) async fn checkpoint(client: &Client) -> Result<()> {
     Ok(client.batch_execute("CHECKPOINT").await?)
 }
 
+/// Removes a database of the benchmark's own, so that nothing vacuums it during later runs.
+pub(crate) async fn drop_database(client: &Client, name: &str) -> Result<()> {
+    let sql = format!("DROP DATABASE \"{name}\" WITH (FORCE)");
+    Ok(client.batch_execute(&sql).await?)
+}
+
 /// The server's version, and the settings that bear on the result.
 pub(crate) async fn settings(client: &Client) -> Result<Vec<(String, String)>> {
     let sql = "SELECT 'server_version', current_setting('server_version')
@@ -69,46 +59,13 @@ pub(crate) async fn settings(client: &Client) -> Result<Vec<(String, String)>> {
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// Reads the counters. Those of other sessions lag behind by up to a second; WAL bytes do not.
-pub(crate) async fn counters(client: &Client) -> Result<Counters> {
-    let sql = "SELECT (pg_current_wal_lsn() - '0/0')::bigint, w.wal_records, w.wal_fpi,
-            d.xact_commit, d.tup_inserted + d.tup_updated + d.tup_deleted
-        FROM pg_stat_wal w, pg_stat_database d WHERE d.datname = current_database()";
-    let row = client.query_one(sql, &[]).await?;
-    Ok(Counters {
-        wal_bytes: row.get(0),
-        wal_records: row.get(1),
-        full_page_images: row.get(2),
-        transactions: row.get(3),
-        rows_written: row.get(4),
-    })
-}
-
-/// The tables that rows were written to, most first; those of one kind together.
-pub(crate) async fn tables(client: &Client) -> Result<Vec<TableActivity>> {
-    let sql = r"SELECT regexp_replace(relname, '(_\d+)+$', '') AS kind,
-            sum(n_tup_ins)::bigint, sum(n_tup_upd)::bigint, sum(n_tup_hot_upd)::bigint,
-            sum(n_tup_del)::bigint, sum(n_dead_tup)::bigint,
-            sum(vacuum_count + autovacuum_count)::bigint,
-            sum(seq_scan)::bigint, sum(idx_scan)::bigint,
-            sum(pg_table_size(relid))::bigint, sum(pg_indexes_size(relid))::bigint
-        FROM pg_stat_user_tables WHERE schemaname = 'fanout'
-        GROUP BY kind
-        HAVING sum(n_tup_ins + n_tup_upd + n_tup_del) > 100
-        ORDER BY sum(n_tup_ins + n_tup_upd + n_tup_del) DESC, kind";
-    let rows = client.query(sql, &[]).await?;
-    let activity = |row: &tokio_postgres::Row| TableActivity {
-        table: row.get(0),
-        inserted: row.get(1),
-        updated: row.get(2),
-        hot_updated: row.get(3),
-        deleted: row.get(4),
-        dead: row.get(5),
-        vacuums: row.get(6),
-        sequential_scans: row.get(7),
-        index_scans: row.get(8),
-        table_bytes: row.get(9),
-        index_bytes: row.get(10),
-    };
-    Ok(rows.iter().map(activity).collect())
+/// Waits until no other session is in this database: a session that ends hands in its counts.
+pub(crate) async fn alone(client: &Client) -> Result<()> {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    let end = Instant::now() + PATIENCE;
+    while client.query_one(sql, &[]).await?.get::<_, i64>(0) > 0 && Instant::now() < end {
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use fanout::{
     Backend, Delivery, ErrorKind, Fetched, GroupName, JoinOptions, Member, MemberExt, Subscribe,
-    TopicName,
+    SubscriptionStatus, TopicName,
 };
 use tokio::time::{Instant, sleep};
 
@@ -16,6 +16,9 @@ use crate::signal::Interrupt;
 use crate::{database, view};
 
 const POLL: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
+/// How many fetches in a row may bring nothing while something is due, before that is left to other
+/// members: they may have to give up a lane first.
+const EMPTY: u32 = 10;
 
 /// Each message is settled after it was printed, so that none is lost when the output fails. Text
 /// is one line a message: id, key (`-` for none) and payload, separated by tabs, with control
@@ -50,7 +53,7 @@ impl Consume {
         let member = backend
             .join(&self.topic, self.group.as_ref(), JoinOptions::default())
             .await?;
-        let consumed = self.consume(&*member, output, &interrupt).await;
+        let consumed = self.consume(&*backend, &*member, output, &interrupt).await;
         // Gives back what was fetched and not settled.
         let left = member.leave().await;
         consumed.and(left.map_err(Failure::from))
@@ -58,12 +61,14 @@ impl Consume {
 
     async fn consume(
         &self,
+        backend: &dyn Backend,
         member: &dyn Member,
         output: &mut Output,
         interrupt: &Interrupt,
     ) -> Result<()> {
         let mut left = self.max.unwrap_or(u64::MAX);
         let mut pause = POLL.0;
+        let mut empty = 0;
         let mut beat_at = Instant::now();
         // Asked for between batches only: what was printed is settled.
         while left > 0 && !interrupt.is_requested() {
@@ -79,19 +84,31 @@ impl Consume {
             };
             report_gaps(&fetched);
             if fetched.deliveries.is_empty() {
-                if self.once {
+                empty += 1;
+                if self.once && (empty == EMPTY || !self.is_anything_due(backend).await?) {
                     return Ok(());
                 }
                 wait(&mut pause, interrupt).await;
                 continue;
             }
-            pause = POLL.0;
+            (pause, empty) = (POLL.0, 0);
             left -= fetched.deliveries.len() as u64;
             print(&fetched.deliveries, output)?;
             self.settle(member, &fetched.deliveries, &mut pause, interrupt)
                 .await?;
         }
         Ok(())
+    }
+
+    /// Whether there is something that a member could get now.
+    async fn is_anything_due(&self, backend: &dyn Backend) -> Result<bool> {
+        let group = self.group.clone().unwrap_or_else(GroupName::queue);
+        let stats = backend.stats(&self.topic).await?;
+        let group = stats.into_iter().find(|stats| stats.group == group);
+        Ok(group.is_some_and(|stats| {
+            stats.status == SubscriptionStatus::Active
+                && stats.pending > stats.in_flight + stats.delayed
+        }))
     }
 
     /// Settles what was printed, however often it takes.

@@ -1,28 +1,39 @@
 //! Values on the command line.
 
-use std::time::Duration;
-
 use fanout::{MessageId, StartPosition, Timestamp};
 
-/// Where a subscription starts.
-pub(crate) fn start(text: &str) -> Result<StartPosition, String> {
-    let expected = || "expected `now`, `beginning`, `id:NUMBER` or `unix:SECONDS`".to_owned();
-    match text {
-        "now" => return Ok(StartPosition::FromNow),
-        "beginning" => return Ok(StartPosition::FromBeginning),
-        _ => {}
-    }
-    let (kind, number) = text.split_once(':').ok_or_else(expected)?;
-    let number: u32 = match kind {
-        "id" => {
-            let id = number.parse().map_err(|_| expected())?;
-            return Ok(StartPosition::FromMessage(MessageId(id)));
-        }
-        "unix" => number.parse().map_err(|_| expected())?,
-        _ => return Err(expected()),
+/// A position in a topic.
+pub(crate) fn position(text: &str) -> Result<StartPosition, String> {
+    let expected = || {
+        "expected `now`, `beginning`, `message:ID` or `timestamp:TIME`, the time as in \
+         `2026-01-31T08:15:30Z`"
+            .to_owned()
     };
-    let since = Duration::from_secs(number.into());
-    Ok(StartPosition::FromTimestamp(Timestamp::UNIX_EPOCH + since))
+    match text.split_once(':') {
+        None if text == "now" => Ok(StartPosition::FromNow),
+        None if text == "beginning" => Ok(StartPosition::FromBeginning),
+        Some(("message", id)) => match id.parse() {
+            Ok(id) => Ok(StartPosition::FromMessage(MessageId(id))),
+            Err(_) => Err(expected()),
+        },
+        Some(("timestamp", time)) => match time.parse::<jiff::Timestamp>() {
+            Ok(time) => Ok(StartPosition::FromTimestamp(Timestamp::from_micros(
+                time.as_microsecond(),
+            ))),
+            Err(error) => Err(format!("{error}; {}", expected())),
+        },
+        _ => Err(expected()),
+    }
+}
+
+/// A position as [`position`] reads it.
+pub(crate) fn position_text(position: StartPosition) -> String {
+    match position {
+        StartPosition::FromNow => "now".to_owned(),
+        StartPosition::FromBeginning => "beginning".to_owned(),
+        StartPosition::FromMessage(id) => format!("message:{id}"),
+        StartPosition::FromTimestamp(time) => format!("timestamp:{time}"),
+    }
 }
 
 /// A header: `name=value`.
@@ -38,17 +49,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn starts_are_read_or_refused() {
-        assert_eq!(start("now"), Ok(StartPosition::FromNow));
-        assert_eq!(start("id:7"), Ok(StartPosition::FromMessage(MessageId(7))));
+    fn positions_are_read_as_they_are_written() {
+        let at = |micros| StartPosition::FromTimestamp(Timestamp::from_micros(micros));
+        for (text, expected) in [
+            ("now", StartPosition::FromNow),
+            ("beginning", StartPosition::FromBeginning),
+            ("message:7", StartPosition::FromMessage(MessageId(7))),
+            ("timestamp:1970-01-01T00:00:01.000002Z", at(1_000_002)),
+            ("timestamp:1969-12-31T23:59:59.999999Z", at(-1)),
+        ] {
+            assert_eq!(position(text), Ok(expected), "{text}");
+            assert_eq!(position_text(expected), text);
+        }
         assert_eq!(
-            start("unix:1"),
-            Ok(StartPosition::FromTimestamp(Timestamp::from_micros(
-                1_000_000
-            )))
+            position("timestamp:1970-01-01T02:00:00+02:00"),
+            Ok(at(0)),
+            "any offset"
         );
-        for text in ["", "later", "id:", "id:x", "unix:-1", "7"] {
-            assert!(start(text).is_err(), "{text}");
+    }
+
+    #[test]
+    fn what_is_no_position_is_refused() {
+        for text in [
+            "",
+            "later",
+            "message:",
+            "message:x",
+            "now:",
+            "timestamp:",
+            "timestamp:soon",
+            "timestamp:2026-01-31",
+            "timestamp:2026-01-31T08:15:30",
+            "timestamp:2026-02-30T08:15:30Z",
+            "7",
+        ] {
+            assert!(position(text).is_err(), "{text}");
         }
     }
 

@@ -15,6 +15,7 @@ mod migrate;
 mod output;
 mod publish;
 mod record;
+mod seek;
 mod signal;
 mod subscription;
 mod topic;

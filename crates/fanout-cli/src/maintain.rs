@@ -55,4 +55,8 @@ fn fields(record: Record, report: &MaintenanceReport) -> Record {
         .with("settlements_folded", report.settlements_folded)
         .with("rows_reaped", report.rows_reaped)
         .with("subscriptions_caught_up", report.subscriptions_caught_up)
+        .with("ticks_taken", report.ticks_taken)
+        .with("ticks_merged", report.ticks_merged)
+        .with("cursors_advanced", report.cursors_advanced)
+        .with("watermarks_moved", report.watermarks_moved)
 }

@@ -11,6 +11,7 @@ use fanout::{
 use crate::failure::Result;
 use crate::output::Output;
 use crate::record::Record;
+use crate::seek::seek;
 use crate::{database, duration, input, view};
 
 #[derive(Debug, Args)]
@@ -28,15 +29,26 @@ struct Of {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Subscribe a group, or change the options of its subscription; what is not given stays.
+    #[command(visible_alias = "create")]
     Subscribe {
         #[command(flatten)]
         of: Of,
-        /// Where to start: `now`, `beginning`, `id:NUMBER` or `unix:SECONDS`. Ignored when
-        /// subscribed already.
-        #[arg(long, default_value = "now", value_parser = input::start)]
+        /// Where to start: `now`, `beginning`, `message:ID` or `timestamp:TIME`, the time in
+        /// RFC 3339. Ignored when subscribed already.
+        #[arg(long, value_name = "POSITION", default_value = "now",
+              value_parser = input::position)]
         from: StartPosition,
         #[command(flatten)]
         settings: Box<Settings>,
+    },
+    /// Move a group, to replay messages or to skip them. Owed is then all from the position on,
+    /// settled before or not; what is in hand is void, and attempts are counted from 1.
+    Seek {
+        #[command(flatten)]
+        of: Of,
+        /// Where to: `now`, `beginning`, `message:ID` or `timestamp:TIME`, the time in RFC 3339.
+        #[arg(long, value_name = "POSITION", value_parser = input::position)]
+        to: StartPosition,
     },
     /// Stop delivery; messages accumulate.
     Pause(Of),
@@ -71,7 +83,8 @@ struct Settings {
     /// `unordered` or `per-key`; fixed for the life of the subscription [default: unordered].
     #[arg(long)]
     ordering: Option<Ordering>,
-    /// `park` or `block` [default: park].
+    /// What a failure does to messages behind it: `park` lets them go on, `block` lets them wait,
+    /// with `per-key` only [default: park].
     #[arg(long, value_name = "POLICY")]
     on_failure: Option<OnFailure>,
     /// How long a member may hold a message [default: 30s].
@@ -136,6 +149,9 @@ impl SubscriptionArgs {
                     options: settings.over(present),
                 };
                 backend.subscribe(&of.topic, &of.group, subscribe).await?
+            }
+            Command::Seek { of, to } => {
+                return output.record(&seek(&*backend, &of.topic, &of.group, to).await?);
             }
             Command::Pause(of) => backend.pause(&of.topic, &of.group).await?,
             Command::Resume(of) => backend.resume(&of.topic, &of.group).await?,

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use fanout::{
-    BackendExt, CompletionMode, DEFAULT_LANES, DeleteTopic, Semantics, TopicConfig, TopicName,
-    TopicUpdate,
+    Backend, BackendExt, CompletionMode, DEFAULT_LANES, DeleteTopic, Semantics, TopicConfig,
+    TopicName, TopicUpdate,
 };
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, complain};
 use crate::output::Output;
 use crate::record::Record;
 use crate::{database, duration, view};
@@ -21,6 +21,19 @@ pub(crate) struct TopicArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say which mode fits a number of groups; needs no database.
+    Recommend {
+        /// How many groups the topic is expected to have.
+        #[arg(long, value_name = "N")]
+        groups: usize,
+    },
+    #[command(flatten)]
+    Stored(Stored),
+}
+
+/// What needs a database.
+#[derive(Debug, Subcommand)]
+enum Stored {
     /// Create a topic.
     Create {
         topic: TopicName,
@@ -39,6 +52,9 @@ enum Command {
     Get { topic: TopicName },
     /// Show all topics.
     List,
+    /// Show up to where all groups that count have settled a topic: `watermark`; up to where all
+    /// messages have committed or rolled back: `decided`; and how many ids lie between: `lag`.
+    Watermark { topic: TopicName },
     /// Delete a topic with its messages and subscriptions; dead letters stay.
     Delete {
         topic: TopicName,
@@ -59,9 +75,13 @@ struct Fixed {
     /// Short for `--semantics queue`.
     #[arg(long, conflicts_with = "semantics")]
     queue: bool,
-    /// `reference-counting` or `offset-watermark`.
-    #[arg(long, value_name = "MODE", default_value_t = CompletionMode::default())]
-    completion_mode: CompletionMode,
+    /// How completion is accounted for: `reference-counting` or `offset-watermark`
+    /// [default: reference-counting].
+    #[arg(long, value_name = "MODE", alias = "completion-mode")]
+    mode: Option<CompletionMode>,
+    /// Take the mode that fits so many groups.
+    #[arg(long, value_name = "N", conflicts_with = "mode")]
+    expected_groups: Option<usize>,
     /// Number of lanes, the units of order.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_LANES)]
     lanes: u16,
@@ -106,13 +126,14 @@ impl From<Settings> for TopicUpdate {
 }
 
 fn config(fixed: &Fixed, settings: Settings) -> Result<TopicConfig> {
+    let recommended = CompletionMode::recommended(fixed.expected_groups);
     let config = TopicConfig {
         semantics: if fixed.queue {
             Semantics::Queue
         } else {
             fixed.semantics
         },
-        completion_mode: fixed.completion_mode,
+        completion_mode: fixed.mode.unwrap_or(recommended.mode),
         lanes: fixed.lanes,
         ..TopicConfig::default()
     };
@@ -121,9 +142,25 @@ fn config(fixed: &Fixed, settings: Settings) -> Result<TopicConfig> {
 
 impl TopicArgs {
     pub(crate) async fn run(self, url: Option<String>, output: &mut Output) -> Result<()> {
-        let backend = database::connect(url).await?;
         match self.command {
-            Command::Create {
+            Command::Recommend { groups } => output.record(&recommendation(groups)),
+            Command::Stored(command) => command.run(&*database::connect(url).await?, output).await,
+        }
+    }
+}
+
+fn recommendation(groups: usize) -> Record {
+    let recommended = CompletionMode::recommended(Some(groups));
+    Record::new()
+        .with("groups", groups)
+        .with("mode", recommended.mode.as_str())
+        .with("warning", recommended.warning)
+}
+
+impl Stored {
+    async fn run(self, backend: &dyn Backend, output: &mut Output) -> Result<()> {
+        match self {
+            Self::Create {
                 topic,
                 fixed,
                 settings,
@@ -131,14 +168,22 @@ impl TopicArgs {
                 let made = backend
                     .create_topic(&topic, config(&fixed, settings)?)
                     .await?;
+                let recommended = CompletionMode::recommended(fixed.expected_groups);
+                if let Some(warning) = recommended.warning {
+                    complain(&format!("warning: {warning}"));
+                }
                 output.record(&view::topic(&made))
             }
-            Command::Update { topic, settings } => {
+            Self::Watermark { topic } => {
+                let watermark = backend.watermark(&topic).await?;
+                output.record(&view::watermark(&topic, &watermark))
+            }
+            Self::Update { topic, settings } => {
                 let updated = backend.update_topic(&topic, settings.into()).await?;
                 output.record(&view::topic(&updated))
             }
-            Command::Get { topic } => output.record(&view::topic(&backend.topic(&topic).await?)),
-            Command::List => {
+            Self::Get { topic } => output.record(&view::topic(&backend.topic(&topic).await?)),
+            Self::List => {
                 let topics = backend.topics().await?;
                 let records: Vec<_> = topics.iter().map(view::topic).collect();
                 let columns = [
@@ -150,7 +195,7 @@ impl TopicArgs {
                 ];
                 output.records(&columns, &records)
             }
-            Command::Delete { topic, force } => {
+            Self::Delete { topic, force } => {
                 let mode = if force {
                     DeleteTopic::Forced
                 } else {
@@ -159,7 +204,7 @@ impl TopicArgs {
                 backend.delete_topic(&topic, mode).await?;
                 output.record(&Record::new().with("deleted", topic.as_str()))
             }
-            Command::Exists { topic } => {
+            Self::Exists { topic } => {
                 let exists = backend.topic_exists(&topic).await?;
                 if output.is_json() {
                     output.json(&Record::new().with("exists", exists))?;

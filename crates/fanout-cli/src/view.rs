@@ -1,10 +1,13 @@
 //! What is shown of the engine's things. Durations and times are as options take them.
 
-use fanout::{DeadLetter, Delivery, GroupStats, Message, StartPosition, Subscription, Topic};
+use fanout::{
+    DeadLetter, Delivery, GroupStats, Message, Subscription, Topic, TopicName, Watermark,
+};
 use serde_json::Value;
 
 use crate::base64;
 use crate::duration::format as duration;
+use crate::input::position_text;
 use crate::record::Record;
 
 pub(crate) fn topic(topic: &Topic) -> Record {
@@ -31,6 +34,16 @@ pub(crate) fn topic(topic: &Topic) -> Record {
         .with("created_at", topic.created_at.to_string())
 }
 
+pub(crate) fn watermark(topic: &TopicName, watermark: &Watermark) -> Record {
+    let (id, decided) = (watermark.id.get(), watermark.decided.get());
+    Record::new()
+        .with("topic", topic.as_str())
+        .with("watermark", id)
+        .with("decided", decided)
+        .with("lag", decided - id)
+        .with("updated_at", watermark.updated_at.to_string())
+}
+
 pub(crate) fn subscription(subscription: &Subscription) -> Record {
     let options = &subscription.options;
     Record::new()
@@ -39,7 +52,7 @@ pub(crate) fn subscription(subscription: &Subscription) -> Record {
         .with("status", subscription.status.as_str())
         .with("id", subscription.id.get())
         .with("group_index", subscription.group_index.get())
-        .with("start", start(subscription.start))
+        .with("start", position_text(subscription.start))
         .with("ordering", options.ordering.as_str())
         .with("on_failure", options.on_failure.as_str())
         .with("lease", duration(options.lease))
@@ -60,17 +73,6 @@ pub(crate) fn subscription(subscription: &Subscription) -> Record {
             "last_heartbeat_at",
             subscription.last_heartbeat_at.to_string(),
         )
-}
-
-fn start(start: StartPosition) -> String {
-    match start {
-        StartPosition::FromNow => "now".to_owned(),
-        StartPosition::FromBeginning => "beginning".to_owned(),
-        StartPosition::FromMessage(id) => format!("id:{id}"),
-        StartPosition::FromTimestamp(at) => {
-            format!("unix:{}", at.as_micros().div_euclid(1_000_000))
-        }
-    }
 }
 
 pub(crate) fn stats(stats: &GroupStats) -> Record {

@@ -6,5 +6,7 @@ mod harness;
 mod stage;
 mod suite;
 
+#[doc(hidden)]
+pub use fanout_core::CompletionMode;
 pub use harness::{Harness, Subject};
 pub use suite::cases;

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use crate::{
     DeadLetter, DeleteTopic, GroupName, GroupStats, MaintenanceReport, Member, MemberName,
-    MessageAccounting, MessageId, NewMessage, Result, Subscribe, Subscription, Topic, TopicConfig,
-    TopicName, TopicUpdate,
+    MessageAccounting, MessageId, NewMessage, Result, StartPosition, Subscribe, Subscription,
+    Topic, TopicConfig, TopicName, TopicUpdate, Watermark,
 };
 
 /// An engine: topics, subscriptions, publishing, and the way to consume.
@@ -69,7 +69,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// Errors: [`TopicNotFound`](crate::ErrorKind::TopicNotFound);
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for bad options, another ordering than the
     /// live subscription has, or a queue topic;
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) for what this engine cannot do yet.
+    /// [`CapacityExceeded`](crate::ErrorKind::CapacityExceeded) when the topic has had
+    /// [`MAX_GROUPS`](crate::MAX_GROUPS) groups.
     ///
     /// # To ensure correctness
     /// - From its return on, the group is owed every message that commits; one that committed
@@ -81,6 +82,30 @@ pub trait Backend: Debug + Send + Sync + 'static {
         topic: &TopicName,
         group: &GroupName,
         subscribe: Subscribe,
+    ) -> Result<Subscription>;
+
+    /// Moves a group to another position, as an operator does to replay or to skip messages.
+    ///
+    /// It is as if the group began anew there, with its options and status as they are: owed is every
+    /// message at or above the position, settled before or not, and every message that commits after
+    /// the call; what lies below is skipped. What is in hand becomes stale, and attempts are counted
+    /// from 1. The subscription takes another [`group_index`](Subscription::group_index). Dead letters
+    /// stay. Every seek is kept in an audit trail.
+    ///
+    /// Errors: [`TopicNotFound`](crate::ErrorKind::TopicNotFound),
+    /// [`SubscriptionNotFound`](crate::ErrorKind::SubscriptionNotFound),
+    /// [`InvalidTransition`](crate::ErrorKind::InvalidTransition) when dead or cancelled,
+    /// [`CapacityExceeded`](crate::ErrorKind::CapacityExceeded) as in [`subscribe`](Self::subscribe).
+    ///
+    /// # To ensure correctness
+    /// - A message that commits during the call is owed or not, but that is decided by one point in
+    ///   time for all.
+    /// - Receipts of before change nothing afterwards.
+    async fn seek(
+        &self,
+        topic: &TopicName,
+        group: &GroupName,
+        to: StartPosition,
     ) -> Result<Subscription>;
 
     /// Stops delivery; messages go on accumulating, and the group counts.
@@ -169,6 +194,17 @@ pub trait Backend: Debug + Send + Sync + 'static {
     ///
     /// Errors: [`TopicNotFound`](crate::ErrorKind::TopicNotFound).
     async fn stats(&self, topic: &TopicName) -> Result<Vec<GroupStats>>;
+
+    /// Up to where a topic is settled for every group that counts, as last recorded by
+    /// [`maintain`](Self::maintain) or by a consumer.
+    ///
+    /// Errors: [`TopicNotFound`](crate::ErrorKind::TopicNotFound).
+    ///
+    /// # To ensure correctness
+    /// - No message at or below the watermark is owed by a group that is active or paused, or may
+    ///   still commit.
+    /// - It falls only when a subscription, a seek or a backfill makes kept messages owed again.
+    async fn watermark(&self, topic: &TopicName) -> Result<Watermark>;
 
     /// The messages above `after` that a group owes, ascending, at most `limit`.
     ///

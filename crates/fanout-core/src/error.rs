@@ -47,6 +47,8 @@ pub enum ErrorKind {
     CapacityExceeded,
     /// The database's schema is older or newer than this library.
     SchemaMismatch,
+    /// The database was restored from a dump of another cluster, and its transaction ids mean nothing here.
+    NeedsRebase,
     /// Going on would lose messages that some group still needs.
     WouldLoseMessages,
     /// The engine, pool or member was closed.
@@ -90,6 +92,7 @@ impl ErrorKind {
             Self::Conflict => "roll back and try again",
             Self::CapacityExceeded => "settle messages, raise the limit, or use a durable engine",
             Self::SchemaMismatch => "run `fanout migrate up`, or upgrade the library",
+            Self::NeedsRebase => "run `fanout rebase` while nothing publishes or consumes",
             Self::WouldLoseMessages => "let the groups settle or cancel them first, or force it",
             Self::Closed => "open or join again",
             Self::Unavailable => "try again later",

@@ -12,8 +12,16 @@ pub struct MaintenanceReport {
     pub settlements_folded: u64,
     /// Rows of ended subscriptions that were removed.
     pub rows_reaped: u64,
-    /// Subscriptions that now have every message that was being published while they began.
+    /// Subscriptions that now have every message that they were owed when they began.
     pub subscriptions_caught_up: u64,
+    /// Ticks that were taken.
+    pub ticks_taken: u64,
+    /// Ticks that no cursor needed and that were merged into later ones.
+    pub ticks_merged: u64,
+    /// Cursors of lanes without an owner that were moved on.
+    pub cursors_advanced: u64,
+    /// Watermarks that moved.
+    pub watermarks_moved: u64,
 }
 
 impl MaintenanceReport {
@@ -30,5 +38,9 @@ impl std::ops::AddAssign for MaintenanceReport {
         self.settlements_folded += other.settlements_folded;
         self.rows_reaped += other.rows_reaped;
         self.subscriptions_caught_up += other.subscriptions_caught_up;
+        self.ticks_taken += other.ticks_taken;
+        self.ticks_merged += other.ticks_merged;
+        self.cursors_advanced += other.cursors_advanced;
+        self.watermarks_moved += other.watermarks_moved;
     }
 }

@@ -47,6 +47,11 @@ pub trait Member: Debug + Send + Sync + 'static {
     /// - At most one settlement of a message takes effect for a group.
     /// - A stale receipt changes nothing, and does not keep others of the call from taking effect.
     /// - A receipt that stands twice in a call is used once; the second use is stale.
+    /// - Under [`Ordering::PerKey`](crate::Ordering::PerKey) the settlements of a call are judged
+    ///   in the order of delivery, whatever order they stand in. A message is not settled, failed or
+    ///   skipped while an earlier one of its key is neither settled nor parked: `OutOfOrder`.
+    /// - Under [`OnFailure::Block`](crate::OnFailure::Block) a failure releases what was delivered
+    ///   after the message in its lane: those receipts are stale.
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Outcome>>;
 
     /// Moves the end of leases to `by` from now, earlier or later; one result for each, in order.
@@ -78,7 +83,7 @@ pub struct MemberCounters {
     pub delivered: u64,
     /// Settlements that took effect.
     pub settled: u64,
-    /// Settlements that were stale or out of order.
+    /// Settlements that were stale, fenced or out of order.
     pub refused: u64,
     /// Completion records, or cursors, that settlements had to write.
     pub completion_attempts: u64,

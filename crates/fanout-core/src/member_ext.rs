@@ -9,8 +9,8 @@ use crate::{Delivery, Error, ErrorKind, Member, Outcome, Receipt, Result, Settle
 pub trait MemberExt: Member {
     /// Settles one delivery as handled.
     ///
-    /// Errors: [`StaleReceipt`](ErrorKind::StaleReceipt), [`OutOfOrder`](ErrorKind::OutOfOrder),
-    /// and those of [`Member::settle`].
+    /// Errors: [`StaleReceipt`](ErrorKind::StaleReceipt), [`Fenced`](ErrorKind::Fenced),
+    /// [`OutOfOrder`](ErrorKind::OutOfOrder), and those of [`Member::settle`].
     async fn done(&self, delivery: &Delivery) -> Result<()> {
         self.settle_one(Settlement::done(delivery.receipt))
             .await
@@ -54,13 +54,20 @@ pub trait MemberExt: Member {
 
     /// Settles one delivery, with a refusal as an error.
     ///
-    /// Errors: [`StaleReceipt`](ErrorKind::StaleReceipt), [`OutOfOrder`](ErrorKind::OutOfOrder),
-    /// and those of [`Member::settle`].
+    /// Errors: [`StaleReceipt`](ErrorKind::StaleReceipt), [`Fenced`](ErrorKind::Fenced),
+    /// [`OutOfOrder`](ErrorKind::OutOfOrder), and those of [`Member::settle`].
     async fn settle_one(&self, settlement: Settlement) -> Result<Outcome> {
         let receipt = settlement.receipt;
         // One outcome for each settlement: that is the contract of `settle`.
         match self.settle(&[settlement]).await?[0] {
             Outcome::Stale => Err(stale(&receipt)),
+            Outcome::Fenced => Err(Error::new(
+                ErrorKind::Fenced,
+                format!(
+                    "the lane of the message has another owner id=`{}`",
+                    receipt.id()
+                ),
+            )),
             Outcome::OutOfOrder => Err(Error::new(
                 ErrorKind::OutOfOrder,
                 format!(

@@ -6,9 +6,10 @@ use crate::{GroupIndex, Lane, MessageId, TopicId};
 
 /// What identifies one delivery, to settle, extend or release it.
 ///
-/// Opaque to consumers. It can be serialised and used in another process, by any member of the
-/// same group. A receipt whose message was delivered again, settled or released is *stale*: using
-/// it changes nothing and says so.
+/// Opaque to consumers. It can be serialised, and used by any member of the same group: that of a
+/// [tracked](ReceiptForm::Tracked) message in any process, that of a message read by
+/// [cursor](ReceiptForm::Cursor) in the process that fetched it. A receipt whose message was
+/// delivered again, settled or released is *stale*: using it changes nothing and says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Receipt(ReceiptForm);

@@ -65,7 +65,7 @@ impl Settlement {
     }
 }
 
-/// What became of one settlement. Durable unless stale or out of order.
+/// What became of one settlement. Durable when [effective](Self::is_effective).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Done, skipped or released.
@@ -79,15 +79,18 @@ pub enum Outcome {
     DeadLettered,
     /// The receipt is stale; nothing changed.
     Stale,
-    /// An earlier message of the key is unsettled; nothing changed.
+    /// Order is kept per key, and an earlier message of the key is neither settled nor parked;
+    /// nothing changed, and the receipt stays good.
     OutOfOrder,
+    /// The message is read by cursor, and another member owns its lane by now; nothing changed.
+    Fenced,
 }
 
 impl Outcome {
     /// Whether the settlement took effect.
     #[must_use]
     pub const fn is_effective(self) -> bool {
-        !matches!(self, Self::Stale | Self::OutOfOrder)
+        !matches!(self, Self::Stale | Self::OutOfOrder | Self::Fenced)
     }
 }
 

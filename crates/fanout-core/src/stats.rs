@@ -16,9 +16,10 @@ pub struct GroupStats {
     pub status: SubscriptionStatus,
     /// Messages that it owes a settlement, those in hand included.
     pub pending: u64,
-    /// Those of them that a member holds under an unexpired lease.
+    /// Those of them that a member holds under an unexpired lease. Of messages that are read by
+    /// cursor, those that members of this process hold.
     pub in_flight: u64,
-    /// Those of them that failed and are not due yet.
+    /// Those of them that failed and are not due yet, a lane that waits for one counted once.
     pub delayed: u64,
     /// The lowest message that it owes.
     pub lowest_unsettled: Option<MessageId>,
@@ -37,6 +38,17 @@ impl GroupStats {
         self.oldest_pending_at
             .map_or(Duration::ZERO, |oldest| self.read_at.since(oldest))
     }
+}
+
+/// Up to where a topic is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Watermark {
+    /// Every message up to this one is settled for every group that counts. 0 before the first.
+    pub id: MessageId,
+    /// Every message up to this one has committed or rolled back; never below `id`.
+    pub decided: MessageId,
+    /// When that was recorded.
+    pub updated_at: Timestamp,
 }
 
 /// Who must settle one tracked message and who has.

@@ -52,6 +52,8 @@ pub trait Transactional: Backend {
     /// Settles deliveries of one group as handled in the caller's transaction: all, or none.
     ///
     /// Errors: [`StaleReceipt`](crate::ErrorKind::StaleReceipt) when any is stale,
+    /// [`OutOfOrder`](crate::ErrorKind::OutOfOrder) when order is kept per key and an earlier message
+    /// of a key is neither settled, nor parked, nor settled in this transaction,
     /// [`Conflict`](crate::ErrorKind::Conflict) when another transaction settles one of them,
     /// [`ForeignReceipt`](crate::ErrorKind::ForeignReceipt) when they are not of one topic and
     /// group. After any of them the caller must roll back.

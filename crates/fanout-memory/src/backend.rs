@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fanout_core::{
-    Backend, CompletionMode, DeadLetter, DeleteTopic, GroupName, GroupStats, JoinOptions,
-    MaintenanceReport, Member, MessageAccounting, MessageId, NewMessage, Ordering, Result,
-    Semantics, StartPosition, Subscribe, Subscription, SubscriptionEvent, Topic, TopicConfig,
-    TopicName, TopicUpdate,
+    Backend, DeadLetter, DeleteTopic, GroupName, GroupStats, JoinOptions, MaintenanceReport,
+    Member, MessageAccounting, MessageId, NewMessage, Result, Semantics, StartPosition, Subscribe,
+    Subscription, SubscriptionEvent, Topic, TopicConfig, TopicName, TopicUpdate, Watermark,
 };
 
 use crate::MemoryBuilder;
@@ -66,12 +65,6 @@ impl Backend for MemoryBackend {
     async fn create_topic(&self, topic: &TopicName, config: TopicConfig) -> Result<Topic> {
         self.shared.step(|state, now| {
             config.check()?;
-            if config.completion_mode != CompletionMode::ReferenceCounting {
-                return Err(Refusal::Unsupported(format!(
-                    "completion_mode=`{}`",
-                    config.completion_mode
-                )));
-            }
             state.create_topic(topic, config, now)
         })
     }
@@ -106,7 +99,6 @@ impl Backend for MemoryBackend {
     ) -> Result<Subscription> {
         self.shared.step(|state, now| {
             subscribe.options.check()?;
-            check_supported(&subscribe)?;
             let mut next = state.next_subscription;
             let subscription = state
                 .topic_mut(topic)?
@@ -114,6 +106,16 @@ impl Backend for MemoryBackend {
             state.next_subscription = next;
             Ok(subscription)
         })
+    }
+
+    async fn seek(
+        &self,
+        topic: &TopicName,
+        group: &GroupName,
+        to: StartPosition,
+    ) -> Result<Subscription> {
+        self.shared
+            .step(|state, now| state.topic_mut(topic)?.seek(group, to, now))
     }
 
     async fn pause(&self, topic: &TopicName, group: &GroupName) -> Result<Subscription> {
@@ -200,13 +202,19 @@ impl Backend for MemoryBackend {
     }
 
     async fn maintain(&self) -> Result<MaintenanceReport> {
-        // Settlements are accounted for at once, and messages go when room is needed.
+        // Settlements are accounted for at once, the watermark is exact whenever it is read, and
+        // messages go when room is needed.
         self.shared.step(|_, _| Ok(MaintenanceReport::default()))
     }
 
     async fn stats(&self, topic: &TopicName) -> Result<Vec<GroupStats>> {
         self.shared
             .step(|state, now| Ok(state.topic(topic)?.stats(&state.dead_letters, now)))
+    }
+
+    async fn watermark(&self, topic: &TopicName) -> Result<Watermark> {
+        self.shared
+            .step(|state, now| Ok(state.topic(topic)?.watermark(now)))
     }
 
     async fn pending(
@@ -256,21 +264,4 @@ impl MemoryBackend {
             Ok(found.subscription.clone())
         })
     }
-}
-
-/// Order and other starts need cursors, which no engine has yet.
-fn check_supported(subscribe: &Subscribe) -> Result<(), Refusal> {
-    if subscribe.start != StartPosition::FromNow {
-        return Err(Refusal::Unsupported(format!(
-            "start=`{:?}`",
-            subscribe.start
-        )));
-    }
-    if subscribe.options.ordering != Ordering::Unordered {
-        return Err(Refusal::Unsupported(format!(
-            "ordering=`{}`",
-            subscribe.options.ordering
-        )));
-    }
-    Ok(())
 }

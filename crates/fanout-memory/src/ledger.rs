@@ -1,107 +1,51 @@
 //! What one subscription owes.
 
+mod claim;
+mod failing;
+mod lines;
+mod schedule;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::ops::Bound::{Excluded, Unbounded};
 
-use fanout_core::{MessageId, Timestamp};
+use fanout_core::{MessageId, Ordering, Timestamp};
 
-use crate::owed::{Lease, Owed};
+pub(crate) use claim::{ClaimTerms, Taken};
+use lines::Lines;
+use schedule::Schedule;
 
-/// The messages that a subscription owes, lowest id first among those that are due.
-///
-/// Each stands in exactly one of `ready` and `waiting`. `ready` may hold some that are not due any
-/// more, because the clock stepped back; a claim puts them back when it meets them.
-#[derive(Debug, Default)]
+use crate::log::Stored;
+use crate::owed::Owed;
+use crate::place::Place;
+
+/// The messages that a subscription owes: when each may be delivered, and after which others.
+#[derive(Debug)]
 pub(crate) struct Ledger {
+    ordering: Ordering,
     owed: BTreeMap<MessageId, Owed>,
-    ready: BTreeSet<MessageId>,
-    waiting: BTreeSet<(Timestamp, MessageId)>,
-}
-
-/// A message that a claim took.
-#[derive(Debug)]
-pub(crate) struct Taken {
-    pub(crate) id: MessageId,
-    pub(crate) attempt: u32,
-    pub(crate) until: Timestamp,
-    pub(crate) token: i64,
-}
-
-/// What a claim found.
-#[derive(Debug, Default)]
-pub(crate) struct Claim {
-    pub(crate) taken: Vec<Taken>,
-    /// Messages whose leases ended too often. They are not owed any more.
-    pub(crate) poison: Vec<(MessageId, Owed)>,
-}
-
-/// How a claim is made.
-#[derive(Debug)]
-pub(crate) struct ClaimTerms<'a> {
-    pub(crate) now: Timestamp,
-    pub(crate) limit: usize,
-    pub(crate) lease: Duration,
-    pub(crate) max_stalls: u32,
-    pub(crate) holder: u64,
-    pub(crate) next_token: &'a mut i64,
+    schedule: Schedule,
+    lines: Lines,
+    /// Failed messages that their lanes wait for until they are due.
+    blocking: BTreeSet<MessageId>,
 }
 
 impl Ledger {
+    pub(crate) fn new(ordering: Ordering) -> Self {
+        Self {
+            ordering,
+            owed: BTreeMap::new(),
+            schedule: Schedule::default(),
+            lines: Lines::default(),
+            blocking: BTreeSet::new(),
+        }
+    }
+
     /// Adds a message.
-    pub(crate) fn owe(&mut self, id: MessageId) {
-        self.owed.insert(id, Owed::new());
-        self.ready.insert(id);
-    }
-
-    /// Takes due messages, lowest id first.
-    pub(crate) fn claim(&mut self, terms: &mut ClaimTerms<'_>) -> Claim {
-        self.wake(terms.now);
-        let mut claim = Claim::default();
-        while claim.taken.len() < terms.limit {
-            let Some(id) = self.ready.pop_first() else {
-                break;
-            };
-            let Some(owed) = self.owed.get_mut(&id) else {
-                continue;
-            };
-            if !owed.is_due(terms.now) {
-                self.waiting.insert((owed.not_before, id));
-                continue;
-            }
-            if owed.lease.is_some() {
-                owed.stalls = owed.stalls.saturating_add(1);
-                if owed.stalls >= terms.max_stalls {
-                    claim.poison.extend(self.owed.remove_entry(&id));
-                    continue;
-                }
-            }
-            *terms.next_token += 1;
-            let (token, until) = (*terms.next_token, terms.now + terms.lease);
-            owed.lease = Some(Lease {
-                token,
-                holder: terms.holder,
-            });
-            owed.not_before = until;
-            self.waiting.insert((until, id));
-            claim.taken.push(Taken {
-                id,
-                attempt: owed.failures.saturating_add(1),
-                until,
-                token,
-            });
-        }
-        claim
-    }
-
-    /// Makes ready what has become due.
-    fn wake(&mut self, now: Timestamp) {
-        while let Some(&(at, id)) = self.waiting.first() {
-            if at > now {
-                break;
-            }
-            self.waiting.pop_first();
-            self.ready.insert(id);
-        }
+    pub(crate) fn owe(&mut self, stored: &Stored) {
+        let owed = Owed::new(stored, self.ordering);
+        self.schedule.add(owed.place, owed.not_before);
+        self.lines.add(&owed);
+        self.owed.insert(owed.place.id, owed);
     }
 
     /// The message, if it is owed.
@@ -112,6 +56,21 @@ impl Ledger {
     /// The message, if it is owed and this is the token of its present lease.
     pub(crate) fn held(&self, id: MessageId, token: i64) -> Option<&Owed> {
         self.owed.get(&id).filter(|owed| owed.has_token(token))
+    }
+
+    /// Where the message stands, if the group takes messages in order.
+    pub(crate) fn turn(&self, id: MessageId) -> Option<Place> {
+        let owed = self.owed.get(&id)?;
+        (self.ordering == Ordering::PerKey).then_some(owed.place)
+    }
+
+    /// The earlier messages of its key that are neither settled nor parked.
+    pub(crate) fn earlier(&self, id: MessageId) -> impl Iterator<Item = &Owed> {
+        self.owed
+            .get(&id)
+            .into_iter()
+            .flat_map(|owed| self.lines.before(owed))
+            .filter_map(|place| self.owed.get(&place.id))
     }
 
     /// Notes that an open transaction settles the message.
@@ -144,55 +103,43 @@ impl Ledger {
 
     /// Ends the leases of a member that leaves.
     pub(crate) fn release_all(&mut self, holder: u64) {
-        let held: Vec<_> = self
-            .owed
-            .iter()
-            .filter(|(_, owed)| owed.lease.is_some_and(|lease| lease.holder == holder))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in held {
-            self.release(id);
-        }
+        self.release_where(|owed| owed.lease.is_some_and(|lease| lease.holder == holder));
     }
 
-    /// Ends the lease after a failure.
-    pub(crate) fn retry(&mut self, id: MessageId, due: Timestamp, error: String) {
-        if let Some(owed) = self.reschedule(id, due) {
-            owed.lease = None;
-            owed.failures = owed.failures.saturating_add(1);
-            owed.last_error = Some(error);
+    fn release_where(&mut self, which: impl Fn(&Owed) -> bool) {
+        let released: Vec<_> = self
+            .owed
+            .iter()
+            .filter(|(_, owed)| which(owed))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in released {
+            self.release(id);
         }
     }
 
     /// Takes a message out: it is settled.
     pub(crate) fn settle(&mut self, id: MessageId) -> Option<Owed> {
         let owed = self.owed.remove(&id)?;
-        self.unschedule(id, owed.not_before);
+        self.schedule.remove(owed.place, owed.not_before);
+        self.lines.remove(&owed);
+        self.blocking.remove(&id);
         Some(owed)
     }
 
-    /// Takes everything out: the subscription has ended.
+    /// Takes everything out: the reading has ended.
     pub(crate) fn clear(&mut self) -> impl Iterator<Item = MessageId> + use<> {
-        std::mem::take(self).owed.into_keys()
+        std::mem::replace(self, Self::new(self.ordering))
+            .owed
+            .into_keys()
     }
 
     fn reschedule(&mut self, id: MessageId, not_before: Timestamp) -> Option<&mut Owed> {
-        let before = self.owed.get(&id)?.not_before;
-        self.unschedule(id, before);
-        if not_before == Owed::AT_ONCE {
-            self.ready.insert(id);
-        } else {
-            self.waiting.insert((not_before, id));
-        }
         let owed = self.owed.get_mut(&id)?;
+        self.schedule.remove(owed.place, owed.not_before);
+        self.schedule.add(owed.place, not_before);
         owed.not_before = not_before;
         Some(owed)
-    }
-
-    fn unschedule(&mut self, id: MessageId, not_before: Timestamp) {
-        if !self.waiting.remove(&(not_before, id)) {
-            self.ready.remove(&id);
-        }
     }
 
     /// How many messages are owed.
@@ -201,17 +148,17 @@ impl Ledger {
     }
 
     /// How many of them a member holds under an unexpired lease, and how many failed and are not
-    /// due yet.
+    /// due yet, those that one lane waits for counted once.
     pub(crate) fn held_back(&self, now: Timestamp) -> (u64, u64) {
         let (mut in_flight, mut delayed) = (0, 0);
-        for owed in self.owed.values().filter(|owed| !owed.is_due(now)) {
+        for (id, owed) in self.owed.iter().filter(|(_, owed)| !owed.is_due(now)) {
             if owed.lease.is_some() {
                 in_flight += 1;
-            } else {
+            } else if !self.blocking.contains(id) {
                 delayed += 1;
             }
         }
-        (in_flight, delayed)
+        (in_flight, delayed + self.blocked_lanes(now).len() as u64)
     }
 
     /// The lowest message that is owed.
@@ -221,7 +168,6 @@ impl Ledger {
 
     /// The messages above this one that are owed, ascending.
     pub(crate) fn above(&self, after: MessageId) -> impl Iterator<Item = MessageId> {
-        use std::ops::Bound::{Excluded, Unbounded};
         self.owed
             .range((Excluded(after), Unbounded))
             .map(|(id, _)| *id)

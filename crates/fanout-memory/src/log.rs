@@ -2,16 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
 
-use fanout_core::{Message, MessageId, SubscriptionId, Timestamp};
+use fanout_core::{MessageId, Ordering, Timestamp};
 
-/// A message and the subscriptions that must settle it.
+use crate::entry::Entry;
+use crate::reading::Reading;
+
+/// A committed message and those who must settle it.
 #[derive(Debug)]
 pub(crate) struct Stored {
-    pub(crate) message: Message,
-    pub(crate) cost: usize,
-    pub(crate) owed_by: BTreeSet<SubscriptionId>,
-    pub(crate) completed_by: BTreeSet<SubscriptionId>,
+    pub(crate) entry: Arc<Entry>,
+    /// The number of its commit.
+    pub(crate) commit: u64,
+    owed_by: BTreeSet<Reading>,
+    /// Those that must settle a tracked message, in any order.
+    pub(crate) required: BTreeSet<Reading>,
+    /// Those of them that have.
+    pub(crate) completed: BTreeSet<Reading>,
     pub(crate) completed_at: Option<Timestamp>,
 }
 
@@ -19,6 +27,7 @@ pub(crate) struct Stored {
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     stored: BTreeMap<MessageId, Stored>,
+    commits: u64,
     /// Those that nobody owes: they may go when room is needed.
     unowed: BTreeSet<MessageId>,
     unowed_bytes: usize,
@@ -26,65 +35,101 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn insert(
-        &mut self,
-        message: Message,
-        cost: usize,
-        owed_by: BTreeSet<SubscriptionId>,
-    ) {
-        let id = message.id;
-        self.bytes += cost;
-        if owed_by.is_empty() {
+    /// Adds messages that commit together. Nobody owes them yet.
+    pub(crate) fn append(&mut self, entries: Vec<Entry>) {
+        self.commits += 1;
+        for entry in entries {
+            let id = entry.message.id;
+            self.bytes += entry.cost;
+            self.unowed_bytes += entry.cost;
             self.unowed.insert(id);
-            self.unowed_bytes += cost;
+            let stored = Stored {
+                entry: Arc::new(entry),
+                commit: self.commits,
+                owed_by: BTreeSet::new(),
+                required: BTreeSet::new(),
+                completed: BTreeSet::new(),
+                completed_at: None,
+            };
+            self.stored.insert(id, stored);
         }
-        let stored = Stored {
-            message,
-            cost,
-            owed_by,
-            completed_by: BTreeSet::new(),
-            completed_at: None,
-        };
-        self.stored.insert(id, stored);
     }
 
-    /// The subscription has settled the message.
-    pub(crate) fn complete(&mut self, id: MessageId, by: SubscriptionId, now: Timestamp) {
+    /// The message is owed by this reading now.
+    pub(crate) fn owe(
+        &mut self,
+        id: MessageId,
+        by: Reading,
+        ordering: Ordering,
+    ) -> Option<&Stored> {
+        let stored = self.stored.get_mut(&id)?;
+        stored.owed_by.insert(by);
+        if stored.entry.tracked && ordering == Ordering::Unordered {
+            stored.required.insert(by);
+            stored.completed_at = None;
+        }
+        if self.unowed.remove(&id) {
+            self.unowed_bytes -= stored.entry.cost;
+        }
+        Some(stored)
+    }
+
+    /// The reading has settled the message.
+    pub(crate) fn complete(&mut self, id: MessageId, by: Reading, now: Timestamp) {
         if let Some(stored) = self.stored.get_mut(&id)
             && stored.owed_by.contains(&by)
+            && stored.required.contains(&by)
         {
-            stored.completed_by.insert(by);
+            stored.completed.insert(by);
         }
         self.forgive(id, by, now);
     }
 
-    /// The subscription owes the message no more.
-    pub(crate) fn forgive(&mut self, id: MessageId, by: SubscriptionId, now: Timestamp) {
+    /// The reading owes the message no more.
+    pub(crate) fn forgive(&mut self, id: MessageId, by: Reading, now: Timestamp) {
         let Some(stored) = self.stored.get_mut(&id) else {
             return;
         };
-        if stored.owed_by.remove(&by) && stored.owed_by.is_empty() {
-            stored.completed_at = Some(now);
+        if !stored.owed_by.remove(&by) {
+            return;
+        }
+        if stored.required.contains(&by) {
+            if !stored.completed.contains(&by) {
+                stored.required.remove(&by);
+            }
+            if stored.required == stored.completed {
+                stored.completed_at = Some(now);
+            }
+        }
+        if stored.owed_by.is_empty() {
             self.unowed.insert(id);
-            self.unowed_bytes += stored.cost;
+            self.unowed_bytes += stored.entry.cost;
         }
     }
 
-    pub(crate) fn message(&self, id: MessageId) -> Option<&Message> {
-        self.stored.get(&id).map(|stored| &stored.message)
-    }
-
+    /// The messages above this one, ascending.
     pub(crate) fn above(&self, after: MessageId) -> impl Iterator<Item = (MessageId, &Stored)> {
         self.stored
             .range((Excluded(after), Unbounded))
             .map(|(id, stored)| (*id, stored))
     }
 
+    /// All messages, ascending.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (MessageId, &Stored)> {
+        self.stored.iter().map(|(id, stored)| (*id, stored))
+    }
+
+    /// When the message was written.
+    pub(crate) fn written_at(&self, id: MessageId) -> Option<Timestamp> {
+        let stored = self.stored.get(&id)?;
+        Some(stored.entry.message.created_at)
+    }
+
     pub(crate) fn lowest(&self) -> Option<MessageId> {
         self.stored.keys().next().copied()
     }
 
-    /// How many messages some subscription owes.
+    /// How many messages some group owes.
     pub(crate) fn owed(&self) -> usize {
         self.stored.len() - self.unowed.len()
     }
@@ -99,8 +144,7 @@ impl Log {
 
     /// When the first message that nobody owes was written.
     pub(crate) fn oldest_unowed(&self) -> Option<Timestamp> {
-        let id = self.unowed.first()?;
-        self.message(*id).map(|message| message.created_at)
+        self.written_at(*self.unowed.first()?)
     }
 
     /// Drops the first message that nobody owes and returns what it counted.
@@ -109,7 +153,7 @@ impl Log {
             .unowed
             .pop_first()
             .and_then(|id| self.stored.remove(&id));
-        let cost = gone.map_or(0, |stored| stored.cost);
+        let cost = gone.map_or(0, |stored| stored.entry.cost);
         self.bytes -= cost;
         self.unowed_bytes -= cost;
         cost

@@ -93,7 +93,7 @@ fn completes(outcome: Outcome, settlement: &Settlement) -> bool {
     match outcome {
         Outcome::Applied => matches!(settlement.verdict, Done | Skip),
         Outcome::DeadLettered => true,
-        Outcome::Retry { .. } | Outcome::Stale | Outcome::OutOfOrder => false,
+        Outcome::Retry { .. } | Outcome::Stale | Outcome::OutOfOrder | Outcome::Fenced => false,
     }
 }
 
@@ -141,10 +141,7 @@ impl Member for MemoryMember {
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Outcome>> {
         self.step(|state, now| {
             state.check_receipts(&self.seat, settlements.iter().map(|s| &s.receipt))?;
-            let outcomes: Vec<_> = settlements
-                .iter()
-                .map(|settlement| state.settle(&self.seat, settlement, now))
-                .collect();
+            let outcomes = state.settle(&self.seat, settlements, now);
             self.count(&outcomes, settlements);
             Ok(outcomes)
         })

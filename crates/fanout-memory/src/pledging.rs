@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use fanout_core::{MessageId, Receipt, SubscriptionId, Timestamp, TopicId};
 
+use crate::reading::Reading;
 use crate::refusal::Refusal;
 use crate::settling::{Seat, current};
 use crate::state::State;
@@ -14,7 +15,8 @@ use crate::topic_state::TopicState;
 pub(crate) struct Pledge {
     pub(crate) topic: TopicId,
     pub(crate) subscription: SubscriptionId,
-    pub(crate) id: MessageId,
+    reading: Reading,
+    id: MessageId,
 }
 
 impl State {
@@ -48,11 +50,18 @@ impl State {
                 None => {}
             }
         }
+        for id in &ids {
+            let mut earlier = state.ledger.earlier(*id);
+            if earlier.any(|owed| owed.settling != Some(tx) && !ids.contains(&owed.place.id)) {
+                return Err(Refusal::OutOfOrder(*id));
+            }
+        }
         let pledges: Vec<_> = ids
             .into_iter()
             .map(|id| Pledge {
                 topic: seat.topic,
                 subscription: seat.subscription,
+                reading: state.reading,
                 id,
             })
             .collect();
@@ -69,9 +78,10 @@ impl State {
             .get(&pledge.topic)
             .and_then(|topic| topic.subscription(pledge.subscription));
         match state {
-            // The subscription has ended: there is nothing to settle any more.
+            // The subscription has ended, or was sought: there is nothing to settle any more.
             None => Ok(()),
             Some(state) if !state.subscription.status.counts() => Ok(()),
+            Some(state) if state.reading != pledge.reading => Ok(()),
             Some(state) => match state.ledger.get(pledge.id) {
                 Some(owed) if owed.settling == Some(tx) => Ok(()),
                 _ => Err(Refusal::SettledMeanwhile(pledge.id)),
@@ -86,9 +96,10 @@ impl State {
             .get_mut(&pledge.topic)
             .and_then(|topic| topic.parts(pledge.subscription));
         if let Some((state, log)) = parts
+            && state.reading == pledge.reading
             && state.ledger.settle(pledge.id).is_some()
         {
-            log.complete(pledge.id, pledge.subscription, now);
+            log.complete(pledge.id, pledge.reading, now);
         }
     }
 

@@ -1,8 +1,11 @@
 //! Messages on their way in: staged, then admitted or abandoned.
 
-use fanout_core::{Message, MessageId, NewMessage, Timestamp, TopicId, TopicName};
+use fanout_core::{
+    CompletionMode, Lane, Message, MessageId, NewMessage, Timestamp, TopicId, TopicName, lane_of,
+};
 
 use crate::capacity::cost;
+use crate::entry::Entry;
 use crate::refusal::Refusal;
 use crate::state::State;
 
@@ -12,16 +15,13 @@ pub(crate) struct Staged {
     topic: TopicId,
     name: TopicName,
     first: MessageId,
-    messages: Vec<(Message, usize)>,
+    entries: Vec<Entry>,
     bytes: usize,
 }
 
 impl Staged {
     pub(crate) fn ids(&self) -> Vec<MessageId> {
-        self.messages
-            .iter()
-            .map(|(message, _)| message.id)
-            .collect()
+        self.entries.iter().map(|entry| entry.message.id).collect()
     }
 }
 
@@ -34,7 +34,9 @@ impl State {
         now: Timestamp,
     ) -> Result<Staged, Refusal> {
         let topic = self.topic(name)?;
-        if topic.topic.config.block_writes_on_zero_subscriptions && topic.counting().is_empty() {
+        if topic.topic.config.block_writes_on_zero_subscriptions
+            && topic.counting().next().is_none()
+        {
             return Err(Refusal::NoSubscriptions(name.clone()));
         }
         let costs: Vec<_> = messages
@@ -49,25 +51,28 @@ impl State {
         let first = MessageId(topic.next_id);
         topic.undecided.insert(first);
         topic.next_id += costs.len() as i64;
-        let messages = (first.0..)
+        let config = &topic.topic.config;
+        let entries = (first.0..)
             .zip(messages.into_iter().zip(costs))
-            .map(|(id, (new, cost))| {
-                let message = Message {
+            .map(|(id, (new, cost))| Entry {
+                cost,
+                lane: Lane(lane_of(new.key.as_deref(), id, config.lanes)),
+                tracked: config.completion_mode == CompletionMode::ReferenceCounting,
+                message: Message {
                     topic: name.clone(),
                     id: MessageId(id),
                     key: new.key,
                     headers: new.headers,
                     payload: new.payload,
                     created_at: now,
-                };
-                (message, cost)
+                },
             })
             .collect();
         Ok(Staged {
             topic: topic.topic.id,
             name: name.clone(),
             first,
-            messages,
+            entries,
             bytes,
         })
     }
@@ -86,14 +91,11 @@ impl State {
             return self.abandon(&staged);
         };
         topic.undecided.remove(&staged.first);
-        let owed_by = topic.counting();
-        for (message, cost) in staged.messages {
-            for id in &owed_by {
-                if let Some(state) = topic.subscription_mut(*id) {
-                    state.ledger.owe(message.id);
-                }
-            }
-            topic.log.insert(message, cost, owed_by.clone());
+        let ids = staged.ids();
+        let owed_by: Vec<_> = topic.counting().map(|s| s.subscription.id).collect();
+        topic.log.append(staged.entries);
+        for subscription in owed_by {
+            topic.owe(subscription, &ids);
         }
     }
 

@@ -36,6 +36,12 @@ pub(crate) enum Refusal {
         group: GroupName,
         source: InvalidTransition,
     },
+    #[error("cannot seek a subscription with status=`{status}` topic=`{topic}` group=`{group}`")]
+    NotSought {
+        topic: TopicName,
+        group: GroupName,
+        status: SubscriptionStatus,
+    },
     #[error("a queue's subscription cannot be cancelled: delete the topic topic=`{0}`")]
     QueueCancelled(TopicName),
     #[error("a queue has its own subscription and takes no others topic=`{0}`")]
@@ -55,8 +61,6 @@ pub(crate) enum Refusal {
     },
     #[error("the topic has as many groups as it can topic=`{topic}` limit=`{MAX_GROUPS}`")]
     TooManyGroups { topic: TopicName },
-    #[error("not supported yet: {0}")]
-    Unsupported(String),
     #[error("a fetch takes at least one message limit=`0`")]
     ZeroLimit,
     #[error("the topic blocks writes while no group is subscribed topic=`{0}`")]
@@ -77,6 +81,8 @@ pub(crate) enum Refusal {
     ForeignReceipt(MessageId),
     #[error("the receipt is stale: its message was delivered again, settled or released id=`{0}`")]
     StaleReceipt(MessageId),
+    #[error("an earlier message of the key is neither settled nor parked id=`{0}`")]
+    OutOfOrder(MessageId),
     #[error("another open transaction settles the message id=`{0}`")]
     SettledElsewhere(MessageId),
     #[error("the message was settled while the transaction was open id=`{0}`")]
@@ -97,7 +103,7 @@ impl Refusal {
             Self::WouldLoseMessages { .. } => ErrorKind::WouldLoseMessages,
             Self::SubscriptionNotFound { .. } => ErrorKind::SubscriptionNotFound,
             Self::SubscriptionEnded { .. } => ErrorKind::SubscriptionEnded,
-            Self::InvalidTransition { .. } | Self::QueueCancelled(_) => {
+            Self::InvalidTransition { .. } | Self::NotSought { .. } | Self::QueueCancelled(_) => {
                 ErrorKind::InvalidTransition
             }
             Self::QueueSubscribed(_)
@@ -107,10 +113,10 @@ impl Refusal {
             | Self::ZeroLimit
             | Self::ForeignTransaction => ErrorKind::InvalidInput,
             Self::TooManyGroups { .. } | Self::Full { .. } => ErrorKind::CapacityExceeded,
-            Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::NoSubscriptions(_) => ErrorKind::NoSubscriptions,
             Self::ForeignReceipt(_) => ErrorKind::ForeignReceipt,
             Self::StaleReceipt(_) => ErrorKind::StaleReceipt,
+            Self::OutOfOrder(_) => ErrorKind::OutOfOrder,
             Self::SettledElsewhere(_) | Self::SettledMeanwhile(_) => ErrorKind::Conflict,
             Self::MustRollBack(kind) => *kind,
         }

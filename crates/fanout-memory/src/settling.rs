@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use fanout_core::{
-    DeadLetter, DeadReason, Delivery, Extension, GroupName, MessageId, Outcome, Receipt,
-    ReceiptForm, Settlement, SubscriptionId, Timestamp, TopicId, TrackedReceipt, Verdict,
+    CursorReceipt, DeadLetter, DeadReason, Delivery, Extension, GroupIndex, GroupName, Outcome,
+    Receipt, ReceiptForm, Settlement, SubscriptionId, Timestamp, TopicId, TrackedReceipt, Verdict,
     stored_error,
 };
 use rand::RngExt;
 
-use crate::ledger::ClaimTerms;
+use crate::ledger::{ClaimTerms, Taken};
 use crate::owed::Owed;
+use crate::path::Path;
 use crate::refusal::Refusal;
 use crate::state::State;
 use crate::subscription_state::SubscriptionState;
@@ -32,10 +33,8 @@ impl State {
         holder: u64,
         now: Timestamp,
     ) -> Vec<Delivery> {
-        let Some(topic) = self.topics.get_mut(&seat.topic) else {
-            return Vec::new();
-        };
-        let Some((state, log)) = topic.parts(seat.subscription) else {
+        let topic = self.topics.get_mut(&seat.topic);
+        let Some(state) = topic.and_then(|topic| topic.subscription_mut(seat.subscription)) else {
             return Vec::new();
         };
         let claim = state.ledger.claim(&mut ClaimTerms {
@@ -47,48 +46,39 @@ impl State {
             next_token: &mut self.next_token,
         });
         let group = state.subscription.group_index;
-        let deliveries = claim
+        for owed in claim.poison {
+            self.bury(seat, owed, DeadReason::Poison, now);
+        }
+        claim
             .taken
             .into_iter()
-            .filter_map(|taken| {
-                Some(Delivery {
-                    message: log.message(taken.id)?.clone(),
-                    attempt: taken.attempt,
-                    until: taken.until,
-                    receipt: Receipt::new(ReceiptForm::Tracked(TrackedReceipt {
-                        topic: seat.topic,
-                        group,
-                        id: taken.id,
-                        attempt: taken.attempt,
-                        token: taken.token,
-                    })),
-                })
+            .map(|taken| Delivery {
+                receipt: receipt(seat.topic, group, &taken),
+                message: taken.entry.message.clone(),
+                attempt: taken.attempt,
+                until: taken.until,
             })
-            .collect();
-        for (id, owed) in claim.poison {
-            self.bury(seat, id, owed, DeadReason::Poison, now);
-        }
-        deliveries
+            .collect()
     }
 
     /// Files a message that has left the ledger as a dead letter: it counts as settled.
-    fn bury(&mut self, seat: &Seat, id: MessageId, owed: Owed, reason: DeadReason, now: Timestamp) {
-        let Some(topic) = self.topics.get_mut(&seat.topic) else {
-            return;
+    fn bury(&mut self, seat: &Seat, owed: Owed, reason: DeadReason, now: Timestamp) {
+        let message = owed.entry.message.clone();
+        let id = message.id;
+        let letter = DeadLetter {
+            message,
+            group: seat.group.clone(),
+            attempts: owed.failures,
+            reason,
+            last_error: owed.last_error,
+            dead_at: now,
         };
-        if let Some(message) = topic.log.message(id).cloned() {
-            let letter = DeadLetter {
-                message,
-                group: seat.group.clone(),
-                attempts: owed.failures,
-                reason,
-                last_error: owed.last_error,
-                dead_at: now,
-            };
-            // It may exceed the limit, and then publishing waits: a settlement is never refused.
-            self.capacity.used += self.dead_letters.file(seat.topic, letter);
+        // It may exceed the limit, and then publishing waits: a settlement is never refused.
+        self.capacity.used += self.dead_letters.file(seat.topic, letter);
+        let topic = self.topics.get_mut(&seat.topic);
+        if let Some((state, log)) = topic.and_then(|topic| topic.parts(seat.subscription)) {
+            log.complete(id, state.reading, now);
         }
-        topic.log.complete(id, seat.subscription, now);
     }
 
     /// Refuses receipts that are not of this topic and group.
@@ -101,7 +91,6 @@ impl State {
         for receipt in receipts {
             // Nobody knows the groups of a deleted topic; its receipts are stale anyway.
             let ours = receipt.topic() == seat.topic
-                && matches!(receipt.form(), ReceiptForm::Tracked(_))
                 && topic.is_none_or(|topic| {
                     topic
                         .with_index(receipt.group())
@@ -114,13 +103,30 @@ impl State {
         Ok(())
     }
 
-    /// Settles one delivery whose receipt was checked.
+    /// Settles deliveries whose receipts were checked: one outcome for each, in order.
     pub(crate) fn settle(
         &mut self,
         seat: &Seat,
-        settlement: &Settlement,
+        settlements: &[Settlement],
         now: Timestamp,
-    ) -> Outcome {
+    ) -> Vec<Outcome> {
+        // Judged in the order of delivery, where there is one.
+        let mut order: Vec<_> = (0..settlements.len()).collect();
+        let state = self
+            .topics
+            .get(&seat.topic)
+            .and_then(|topic| topic.subscription(seat.subscription));
+        if let Some(state) = state {
+            order.sort_by_key(|at| state.ledger.turn(settlements[*at].receipt.id()));
+        }
+        let mut outcomes = vec![Outcome::Stale; settlements.len()];
+        for at in order {
+            outcomes[at] = self.settle_one(seat, &settlements[at], now);
+        }
+        outcomes
+    }
+
+    fn settle_one(&mut self, seat: &Seat, settlement: &Settlement, now: Timestamp) -> Outcome {
         let id = settlement.receipt.id();
         let Some((state, log)) = self
             .topics
@@ -132,35 +138,34 @@ impl State {
         let Some(owed) = current(state, &settlement.receipt) else {
             return Outcome::Stale;
         };
-        match &settlement.verdict {
-            Verdict::Done | Verdict::Skip => {
-                state.ledger.settle(id);
-                log.complete(id, seat.subscription, now);
-                Outcome::Applied
-            }
-            Verdict::Release => {
-                state.ledger.release(id);
-                Outcome::Applied
-            }
-            Verdict::Fail(reason) => {
-                let (failures, error) = (owed.failures.saturating_add(1), stored_error(reason));
-                let options = &state.subscription.options;
-                if failures < options.max_attempts {
-                    let due = now + options.backoff.delay(failures, self.rng.random());
-                    state.ledger.retry(id, due, error);
-                    return Outcome::Retry { due };
-                }
-                if let Some(owed) = state.ledger.settle(id) {
-                    let owed = Owed {
-                        failures,
-                        last_error: Some(error),
-                        ..owed
-                    };
-                    self.bury(seat, id, owed, DeadReason::AttemptsExhausted, now);
-                }
-                Outcome::DeadLettered
-            }
+        if settlement.verdict == Verdict::Release {
+            state.ledger.release(id);
+            return Outcome::Applied;
         }
+        if state.ledger.earlier(id).next().is_some() {
+            return Outcome::OutOfOrder;
+        }
+        let Verdict::Fail(reason) = &settlement.verdict else {
+            state.ledger.settle(id);
+            log.complete(id, state.reading, now);
+            return Outcome::Applied;
+        };
+        let (failures, error) = (owed.failures.saturating_add(1), stored_error(reason));
+        let options = &state.subscription.options;
+        if failures < options.max_attempts {
+            let due = now + options.backoff.delay(failures, self.rng.random());
+            state.ledger.retry(id, due, error, options.on_failure);
+            return Outcome::Retry { due };
+        }
+        if let Some(owed) = state.ledger.settle(id) {
+            let owed = Owed {
+                failures,
+                last_error: Some(error),
+                ..owed
+            };
+            self.bury(seat, owed, DeadReason::AttemptsExhausted, now);
+        }
+        Outcome::DeadLettered
     }
 
     /// Moves the end of one lease whose receipt was checked.
@@ -188,10 +193,35 @@ impl State {
 
 /// The message, if the receipt is of its present lease with this subscription.
 pub(crate) fn current<'a>(state: &'a SubscriptionState, receipt: &Receipt) -> Option<&'a Owed> {
-    match receipt.form() {
-        ReceiptForm::Tracked(form) if form.group == state.subscription.group_index => {
-            state.ledger.held(form.id, form.token)
-        }
-        _ => None,
-    }
+    let token = match receipt.form() {
+        ReceiptForm::Tracked(form) => form.token,
+        ReceiptForm::Cursor(form) => form.delivery,
+    };
+    (receipt.group() == state.subscription.group_index)
+        .then(|| state.ledger.held(receipt.id(), token))
+        .flatten()
+}
+
+/// The receipt for a delivery, in the form that tells how the message reached the group.
+fn receipt(topic: TopicId, group: GroupIndex, taken: &Taken) -> Receipt {
+    let (id, attempt) = (taken.entry.message.id, taken.attempt);
+    Receipt::new(match taken.path {
+        Path::Alone => ReceiptForm::Tracked(TrackedReceipt {
+            topic,
+            group,
+            id,
+            attempt,
+            token: taken.token,
+        }),
+        Path::Stream | Path::Lane => ReceiptForm::Cursor(CursorReceipt {
+            topic,
+            group,
+            lane: taken.entry.lane,
+            id,
+            attempt,
+            // Lanes have no owners here; deliveries are numbered across all of them.
+            epoch: 0,
+            delivery: taken.token,
+        }),
+    })
 }

@@ -3,20 +3,23 @@
 use fanout_core::{Subscription, SubscriptionEvent, Timestamp, Transition};
 
 use crate::ledger::Ledger;
+use crate::reading::Reading;
 use crate::refusal::Refusal;
 
 /// A subscription and what it owes.
 #[derive(Debug)]
 pub(crate) struct SubscriptionState {
     pub(crate) subscription: Subscription,
+    pub(crate) reading: Reading,
     pub(crate) ledger: Ledger,
 }
 
 impl SubscriptionState {
-    pub(crate) fn new(subscription: Subscription) -> Self {
+    pub(crate) fn new(subscription: Subscription, reading: Reading) -> Self {
         Self {
+            ledger: Ledger::new(subscription.options.ordering),
             subscription,
-            ledger: Ledger::default(),
+            reading,
         }
     }
 

@@ -1,18 +1,22 @@
 //! The engine.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use diesel_async::AsyncPgConnection;
 use fanout_core::{
     Backend, Clock, DeadLetter, DeleteTopic, Error, ErrorKind, GroupName, GroupStats, JoinOptions,
     MaintenanceReport, Member, MemberName, MessageAccounting, MessageId, NewMessage, Result,
-    Semantics, Subscribe, Subscription, SubscriptionEvent, SubscriptionStatus, Timestamp, Topic,
-    TopicConfig, TopicId, TopicName, TopicUpdate,
+    Semantics, StartPosition, Subscribe, Subscription, SubscriptionEvent, SubscriptionStatus,
+    Timestamp, Topic, TopicConfig, TopicId, TopicName, TopicUpdate, Watermark,
 };
+use parking_lot::Mutex;
 
 use crate::PostgresBuilder;
+use crate::checkout::Checkout;
+use crate::cursor::{Hub, SpanCacheStats};
 use crate::error::ResultExt;
 use crate::error::subscription_ended;
 use crate::maintenance::maintain;
@@ -20,7 +24,7 @@ use crate::member::PostgresMember;
 use crate::pool::{Connection, Pool};
 use crate::reference_counting::BATCH;
 use crate::storage::{
-    database, dead_letters, log, observation, settlements, subscriptions, topics,
+    database, dead_letters, log, observation, settlements, subscriptions, topics, watermarks,
 };
 use crate::subscription_control::require;
 use crate::transaction::Transaction;
@@ -39,6 +43,9 @@ struct Shared {
     clock: Option<Arc<dyn Clock>>,
     closed: AtomicBool,
     members: AtomicU64,
+    span_cache_bytes: usize,
+    /// Of the topics that are consumed through this handle.
+    hubs: Mutex<HashMap<TopicId, Weak<Hub>>>,
 }
 
 impl PostgresBackend {
@@ -55,14 +62,41 @@ impl PostgresBackend {
         PostgresBuilder::new(url.into())
     }
 
-    pub(crate) fn open(pool: Pool, clock: Option<Arc<dyn Clock>>) -> Self {
+    pub(crate) fn open(pool: Pool, clock: Option<Arc<dyn Clock>>, span_cache_bytes: usize) -> Self {
         let (closed, members) = (AtomicBool::new(false), AtomicU64::new(0));
         Self(Arc::new(Shared {
             pool,
             clock,
             closed,
             members,
+            span_cache_bytes,
+            hubs: Mutex::default(),
         }))
+    }
+
+    /// How the groups of a topic that are consumed through this handle share their reads of the log;
+    /// all zero while none are.
+    pub fn span_cache(&self, topic: TopicId) -> SpanCacheStats {
+        self.known_hub(topic)
+            .map_or_else(SpanCacheStats::default, |hub| hub.cache_stats())
+    }
+
+    /// What the members of a topic do together.
+    pub(crate) fn hub(&self, topic: TopicId) -> Arc<Hub> {
+        let mut hubs = self.0.hubs.lock();
+        if let Some(hub) = hubs.get(&topic).and_then(Weak::upgrade) {
+            return hub;
+        }
+        hubs.retain(|_, hub| hub.strong_count() > 0);
+        let (pool, clock) = (self.0.pool.clone(), self.clock());
+        let hub = Arc::new(Hub::new(topic, pool, clock, self.0.span_cache_bytes));
+        hubs.insert(topic, Arc::downgrade(&hub));
+        hub
+    }
+
+    /// The same, if there are members.
+    pub(crate) fn known_hub(&self, topic: TopicId) -> Option<Arc<Hub>> {
+        self.0.hubs.lock().get(&topic).and_then(Weak::upgrade)
     }
 
     /// Refuses all further calls and closes the pool.
@@ -88,6 +122,12 @@ impl PostgresBackend {
 
     pub(crate) fn now(&self) -> Option<Timestamp> {
         self.0.clock.as_ref().map(|clock| clock.now())
+    }
+
+    /// A connection that is taken when it is needed.
+    pub(crate) fn checkout(&self) -> Result<Checkout> {
+        self.check_open()?;
+        Ok(Checkout::new(self.0.pool.clone()))
     }
 
     /// A connection for statements that commit by themselves.
@@ -145,6 +185,21 @@ impl Backend for PostgresBackend {
         subscribe: Subscribe,
     ) -> Result<Subscription> {
         self.make_subscription(topic, group, &subscribe).await
+    }
+
+    async fn seek(
+        &self,
+        topic: &TopicName,
+        group: &GroupName,
+        to: StartPosition,
+    ) -> Result<Subscription> {
+        self.move_subscription(topic, group, to).await
+    }
+
+    async fn watermark(&self, topic: &TopicName) -> Result<Watermark> {
+        let mut connection = self.connection().await?;
+        let topic = topics::get(&mut connection, topic).await?;
+        watermarks::get(&mut connection, topic.id).await
     }
 
     async fn pause(&self, topic: &TopicName, group: &GroupName) -> Result<Subscription> {
@@ -270,7 +325,16 @@ impl Backend for PostgresBackend {
     async fn stats(&self, topic: &TopicName) -> Result<Vec<GroupStats>> {
         let mut connection = self.connection().await?;
         let topic = topics::get(&mut connection, topic).await?;
-        observation::group_stats(&mut connection, topic.id, self.now()).await
+        let mut stats = observation::group_stats(&mut connection, topic.id, self.now()).await?;
+        if let Some(hub) = self.known_hub(topic.id) {
+            let names = subscriptions::live_bits(&mut connection, topic.id).await?;
+            for group in &mut stats {
+                if let Some(bit) = names.get(&group.group) {
+                    group.in_flight += hub.in_hand(*bit, group.read_at) as u64;
+                }
+            }
+        }
+        Ok(stats)
     }
 
     async fn pending(

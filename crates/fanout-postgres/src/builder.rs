@@ -15,6 +15,7 @@ use crate::storage;
 pub struct PostgresBuilder {
     url: String,
     pool_size: usize,
+    span_cache_bytes: usize,
     acquire_timeout: Duration,
     clock: Option<Arc<dyn Clock>>,
 }
@@ -24,6 +25,7 @@ impl PostgresBuilder {
         Self {
             url,
             pool_size: 16,
+            span_cache_bytes: 64 << 20,
             acquire_timeout: Duration::from_secs(30),
             clock: None,
         }
@@ -32,6 +34,14 @@ impl PostgresBuilder {
     /// Most connections at a time, at least 1. Default: 16.
     pub fn pool_size(mut self, connections: usize) -> Self {
         self.pool_size = connections;
+        self
+    }
+
+    /// How much memory the messages of one topic may take that several groups, consumed through this
+    /// handle, read by cursor: the database is asked once for all of them. In bytes, beside what is in
+    /// hand. Default: 64 MiB.
+    pub fn span_cache_bytes(mut self, bytes: usize) -> Self {
+        self.span_cache_bytes = bytes;
         self
     }
 
@@ -62,7 +72,7 @@ impl PostgresBuilder {
             ));
         }
         let pool = Pool::deadpool(&self.url, self.pool_size, self.acquire_timeout)?;
-        Self::open(pool, self.clock).await
+        self.open(pool).await
     }
 
     /// Opens the engine on a pool of the application's. The pool's own settings count; the URL,
@@ -71,14 +81,18 @@ impl PostgresBuilder {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn connect_with(self, pool: impl Into<Pool> + Send) -> Result<PostgresBackend> {
-        Self::open(pool.into(), self.clock).await
+        self.open(pool.into()).await
     }
 
-    async fn open(pool: Pool, clock: Option<Arc<dyn Clock>>) -> Result<PostgresBackend> {
+    async fn open(self, pool: Pool) -> Result<PostgresBackend> {
         let mut connection = pool.get().await?;
         storage::database::check_isolation(&mut connection).await?;
         storage::ledger::check(&mut connection).await?;
         drop(connection);
-        Ok(PostgresBackend::open(pool, clock))
+        Ok(PostgresBackend::open(
+            pool,
+            self.clock,
+            self.span_cache_bytes,
+        ))
     }
 }

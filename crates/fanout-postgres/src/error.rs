@@ -81,6 +81,7 @@ fn kind_of(kind: DatabaseErrorKind, constraint: Option<&str>, message: &str) -> 
         Some("fanout_stale_receipt") => return ErrorKind::StaleReceipt,
         Some("fanout_would_lose_messages") => return ErrorKind::WouldLoseMessages,
         Some("fanout_encoding") => return ErrorKind::Unsupported,
+        Some("fanout_needs_rebase" | "fanout_xids") => return ErrorKind::NeedsRebase,
         Some("outbox_settlements_pkey" | "fanout_in_use") => return ErrorKind::Conflict,
         Some("outbox_topics_name_key") => return ErrorKind::TopicExists,
         _ => {}
@@ -128,14 +129,6 @@ pub(crate) fn corrupt(what: &str, value: &dyn std::fmt::Display) -> Error {
     Error::new(
         ErrorKind::Database,
         format!("database holds an unknown {what} value=`{value}`"),
-    )
-}
-
-/// What this version cannot do yet.
-pub(crate) fn unsupported(what: &str) -> Error {
-    Error::new(
-        ErrorKind::Unsupported,
-        format!("{what} needs cursors, which this version does not have yet"),
     )
 }
 

@@ -3,15 +3,19 @@
 
 mod backend;
 mod builder;
+mod checkout;
 mod claim_upkeep;
 mod connect;
 mod counters;
+mod cursor;
 mod error;
 mod floor;
 mod held;
 mod maintenance;
 mod member;
 mod migrator;
+mod offset_watermark;
+mod paths;
 mod pool;
 mod reference_counting;
 mod schema;
@@ -24,6 +28,7 @@ mod transactional;
 
 pub use backend::PostgresBackend;
 pub use builder::PostgresBuilder;
+pub use cursor::SpanCacheStats;
 pub use diesel_async;
 pub use migrator::{MigrationStatus, Migrator};
 pub use pool::Pool;

@@ -1,11 +1,15 @@
 //! Upkeep that no call of a consumer or publisher does.
 
+use std::time::Duration;
+
 use diesel_async::AsyncPgConnection;
 use fanout_core::{Error, MaintenanceReport, Result, Timestamp, TopicId};
 
 use crate::error::ResultExt;
 use crate::reference_counting::BATCH;
-use crate::storage::{log, settlements, subscriptions, topics, tracking, upkeep};
+use crate::storage::{
+    cursors, log, settlements, subscriptions, ticks, topics, tracking, upkeep, watermarks,
+};
 
 /// Does what is due, once, for all topics. A topic that fails does not keep others from theirs; the
 /// first failure is returned at the end.
@@ -42,6 +46,7 @@ async fn maintain_topic(
             }
         }
     }
+    report.settlements_folded += settlements::sweep_lanes(connection, topic).await?;
     for subscription in subscriptions::catching_up(connection, topic).await? {
         if subscriptions::catch_up_now(connection, subscription, BATCH).await? {
             report.subscriptions_caught_up += 1;
@@ -57,5 +62,19 @@ async fn maintain_topic(
             }
         }
     }
+    let (ticked, _) = ticks::tick(connection, topic, false, Duration::ZERO).await?;
+    report.ticks_taken += u64::from(ticked);
+    for (_, group) in subscriptions::live_bits(connection, topic).await? {
+        report.cursors_advanced += cursors::advance_free(connection, topic, group, now).await?;
+    }
+    loop {
+        let merged = watermarks::merge_ticks(connection, topic, BATCH).await?;
+        report.ticks_merged += merged;
+        if merged == 0 {
+            break;
+        }
+    }
+    let moved = watermarks::refresh(connection, topic, now).await?;
+    report.watermarks_moved += u64::from(moved);
     Ok(())
 }

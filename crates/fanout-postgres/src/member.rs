@@ -5,19 +5,20 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use diesel_async::AsyncPgConnection;
 use fanout_core::{
-    Backend, CompletionStrategy, Error, ErrorKind, Extension, Fetched, Member, MemberCounters,
-    MemberName, Outcome, Receipt, Result, Scope, Settlement, Subscription, SubscriptionStatus,
-    TopicId, check_lease,
+    Backend, Claimed, CompletionMode, CompletionStrategy, Error, ErrorKind, Extension, Fetched,
+    Member, MemberCounters, MemberName, Outcome, Receipt, ReceiptForm, Result, Scope, Settlement,
+    Subscription, SubscriptionStatus, TopicId, check_lease,
 };
 use parking_lot::RwLock;
 
 use crate::PostgresBackend;
+use crate::checkout::Checkout;
 use crate::counters::Counters;
 use crate::error::{foreign_receipt, subscription_ended, topic_not_found};
 use crate::held::Held;
-use crate::pool::Connection;
+use crate::offset_watermark::OffsetWatermark;
+use crate::paths::Paths;
 use crate::reference_counting::ReferenceCounting;
 use crate::storage::subscriptions;
 
@@ -32,6 +33,8 @@ pub(crate) struct PostgresMember {
     name: MemberName,
     subscription: RwLock<Subscription>,
     tracked: ReferenceCounting,
+    cursors: OffsetWatermark,
+    paths: RwLock<Paths>,
     counters: Arc<Counters>,
     held: Held,
     left: AtomicBool,
@@ -46,12 +49,15 @@ impl PostgresMember {
     ) -> Self {
         let counters = Arc::new(Counters::default());
         let tracked = ReferenceCounting::new(backend.clock(), counters.clone());
+        let cursors = OffsetWatermark::new(backend.hub(topic), name.as_str(), counters.clone());
         Self {
             backend,
             topic,
             name,
             subscription: RwLock::new(subscription),
             tracked,
+            cursors,
+            paths: RwLock::default(),
             counters,
             held: Held::default(),
             left: AtomicBool::new(false),
@@ -69,22 +75,91 @@ impl PostgresMember {
         }
     }
 
-    async fn connection(&self) -> Result<Connection> {
+    fn check_open(&self) -> Result<()> {
         if self.left.load(Relaxed) {
             return Err(Error::new(
                 ErrorKind::Closed,
                 format!("member has left its group member=`{}`", self.name),
             ));
         }
-        self.backend.connection().await
+        self.backend.check_open()
     }
 
-    /// Why a subscription delivers nothing any more.
-    async fn ended(&self, connection: &mut AsyncPgConnection, scope: &Scope) -> Error {
-        match subscriptions::get(connection, &scope.topic_name, scope.subscription).await {
-            Ok(None) => topic_not_found(&scope.topic_name),
-            Ok(Some(subscription)) => subscription_ended(&subscription),
-            Err(error) => error,
+    /// Takes messages by their tracking rows alone.
+    async fn fetch_tracked(&self, scope: &Scope, limit: usize) -> Result<Claimed> {
+        let mut checkout = self.backend.checkout()?;
+        let claimed = self.tracked.claim(&mut checkout, scope, limit).await?;
+        self.held
+            .take(&claimed.fetched.deliveries, scope.options.lease);
+        Ok(claimed)
+    }
+
+    /// Takes messages by both paths; each that has work gets half of the limit at least.
+    async fn fetch_both(&self, scope: &Scope, limit: usize) -> Result<Claimed> {
+        let look = self.cursors.look(scope, self.tracked.floor()).await?;
+        let mut claimed = Claimed {
+            status: look.status,
+            fetched: Fetched::default(),
+        };
+        if i32::from(scope.group.0) != i32::from(look.group) {
+            claimed.status = SubscriptionStatus::Cancelled;
+        }
+        if claimed.status != SubscriptionStatus::Active {
+            return Ok(claimed);
+        }
+        // Rows, or what only a claim of rows looks after.
+        let has_rows = look.tracked || look.folding || !look.caught_up;
+        let cursor_has_work = self.cursors.has_work(scope);
+        let turn = self.paths.write().next_turn();
+        let rows_limit = match (has_rows, cursor_has_work) {
+            (false, _) => 0,
+            (true, false) => limit,
+            (true, true) if limit == 1 => usize::from(turn),
+            (true, true) => limit.div_ceil(2),
+        };
+        if rows_limit > 0 {
+            claimed = self.fetch_tracked(scope, rows_limit).await?;
+        }
+        let room = limit - claimed.fetched.deliveries.len();
+        if room > 0 && claimed.status == SubscriptionStatus::Active {
+            let more = self.cursors.claim_after(&look, scope, room).await?;
+            let nothing = look.tracks && more.is_empty() && self.cursors.is_idle(scope);
+            self.paths.write().note(scope, nothing);
+            claimed.fetched.deliveries.extend(more);
+        }
+        Ok(claimed)
+    }
+
+    /// What a fetch returns; none when the subscription has another bit since a seek.
+    async fn explain(&self, scope: &Scope, answer: Result<Claimed>) -> Result<Option<Fetched>> {
+        let error = match answer {
+            Ok(claimed)
+                if matches!(
+                    claimed.status,
+                    SubscriptionStatus::Active | SubscriptionStatus::Paused
+                ) =>
+            {
+                return Ok(Some(claimed.fetched));
+            }
+            Ok(_) => None,
+            Err(error) if error.kind() == ErrorKind::Database => Some(error),
+            Err(error) => return Err(error),
+        };
+        let mut checkout = self.backend.checkout()?;
+        let connection = checkout.get().await?;
+        let present = subscriptions::get(connection, &scope.topic_name, scope.subscription).await?;
+        match (present, error) {
+            // With the topic its hot functions are gone too.
+            (None, _) => Err(topic_not_found(&scope.topic_name)),
+            (Some(_), Some(error)) => Err(error),
+            (Some(present), None)
+                if present.group_index != scope.group && present.status.is_live() =>
+            {
+                self.tracked.start_anew();
+                self.subscription.write().clone_from(&present);
+                Ok(None)
+            }
+            (Some(present), None) => Err(subscription_ended(&present)),
         }
     }
 
@@ -92,14 +167,14 @@ impl PostgresMember {
     /// later subscriptions are stale; any other is an error.
     async fn of_this_incarnation<'a>(
         &self,
-        connection: &mut AsyncPgConnection,
+        checkout: &mut Checkout,
         scope: &Scope,
         receipts: impl Iterator<Item = &'a Receipt> + Clone + Send,
     ) -> Result<Vec<usize>> {
         let is_own =
             |receipt: &Receipt| (receipt.topic(), receipt.group()) == (scope.topic, scope.group);
         if !receipts.clone().all(is_own) {
-            let names = subscriptions::names(connection, scope.topic).await?;
+            let names = subscriptions::names(checkout.get().await?, scope.topic).await?;
             let group = self.subscription.read().group.clone();
             for receipt in receipts.clone().filter(|receipt| !is_own(receipt)) {
                 if receipt.topic() != scope.topic || names.get(&receipt.group().0) != Some(&group) {
@@ -112,11 +187,10 @@ impl PostgresMember {
     }
 
     /// Whether the topic was deleted: then its hot functions are gone too.
-    async fn topic_is_gone(&self, connection: &mut AsyncPgConnection, scope: &Scope) -> bool {
-        matches!(
-            subscriptions::get(connection, &scope.topic_name, scope.subscription).await,
-            Ok(None)
-        )
+    async fn topic_is_gone(&self, checkout: &mut Checkout, scope: &Scope) -> Result<bool> {
+        let connection = checkout.get().await?;
+        let found = subscriptions::get(connection, &scope.topic_name, scope.subscription).await?;
+        Ok(found.is_none())
     }
 }
 
@@ -131,60 +205,66 @@ impl Member for PostgresMember {
     }
 
     async fn fetch(&self, limit: usize) -> Result<Fetched> {
-        let mut connection = self.connection().await?;
+        self.check_open()?;
         if limit == 0 {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 "limit must be 1 or more",
             ));
         }
-        let scope = self.scope();
-        let claimed = match self.tracked.claim(&mut connection, &scope, limit).await {
-            Err(error) if error.kind() == ErrorKind::Database => {
-                return Err(if self.topic_is_gone(&mut connection, &scope).await {
-                    topic_not_found(&scope.topic_name)
-                } else {
-                    error
-                });
-            }
-            claimed => claimed?,
-        };
-        match claimed.status {
-            SubscriptionStatus::Active | SubscriptionStatus::Paused => {
-                self.counters.delivered(claimed.fetched.deliveries.len());
-                self.held
-                    .take(&claimed.fetched.deliveries, scope.options.lease);
-                Ok(claimed.fetched)
-            }
-            SubscriptionStatus::Cancelled | SubscriptionStatus::Dead => {
-                Err(self.ended(&mut connection, &scope).await)
+        // A seek gives the subscription another bit; twice in a row it is left to the next call.
+        for _ in 0..2 {
+            let scope = self.scope();
+            let answer = if self.paths.read().cursor_rests(&scope) {
+                self.fetch_tracked(&scope, limit).await
+            } else {
+                self.fetch_both(&scope, limit).await
+            };
+            match self.explain(&scope, answer).await? {
+                Some(fetched) => {
+                    self.counters.delivered(fetched.deliveries.len());
+                    return Ok(fetched);
+                }
+                None => continue,
             }
         }
+        Ok(Fetched::default())
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Outcome>> {
-        let mut connection = self.connection().await?;
+        self.check_open()?;
+        let mut checkout = self.backend.checkout()?;
         let scope = self.scope();
         let receipts = settlements.iter().map(|settlement| &settlement.receipt);
         let own = self
-            .of_this_incarnation(&mut connection, &scope, receipts)
+            .of_this_incarnation(&mut checkout, &scope, receipts)
             .await?;
-        let mine: Vec<_> = own
-            .iter()
-            .map(|index| settlements[*index].clone())
-            .collect();
-        let settled = match self.tracked.settle(&mut connection, &scope, &mine).await {
-            Err(error)
-                if error.kind() == ErrorKind::Database
-                    && self.topic_is_gone(&mut connection, &scope).await =>
-            {
-                vec![Outcome::Stale; mine.len()]
-            }
-            outcomes => outcomes?,
-        };
         let mut outcomes = vec![Outcome::Stale; settlements.len()];
-        for (index, outcome) in own.into_iter().zip(settled) {
-            outcomes[index] = outcome;
+        for (form, indexes) in by_form(own, |index| &settlements[index].receipt) {
+            let mine: Vec<_> = indexes
+                .iter()
+                .map(|index| settlements[*index].clone())
+                .collect();
+            let settled = match form {
+                CompletionMode::ReferenceCounting => {
+                    self.tracked.settle(&mut checkout, &scope, &mine).await
+                }
+                CompletionMode::OffsetWatermark => {
+                    self.cursors.settle(&mut checkout, &scope, &mine).await
+                }
+            };
+            let settled = match settled {
+                Err(error)
+                    if error.kind() == ErrorKind::Database
+                        && self.topic_is_gone(&mut checkout, &scope).await? =>
+                {
+                    vec![Outcome::Stale; mine.len()]
+                }
+                settled => settled?,
+            };
+            for (index, outcome) in indexes.into_iter().zip(settled) {
+                outcomes[index] = outcome;
+            }
         }
         self.counters.outcomes(&outcomes);
         self.held.settled(settlements, &outcomes);
@@ -192,27 +272,41 @@ impl Member for PostgresMember {
     }
 
     async fn extend(&self, receipts: &[Receipt], by: Duration) -> Result<Vec<Extension>> {
-        let mut connection = self.connection().await?;
+        self.check_open()?;
+        let mut checkout = self.backend.checkout()?;
         check_lease(by)?;
         let scope = self.scope();
         let own = self
-            .of_this_incarnation(&mut connection, &scope, receipts.iter())
+            .of_this_incarnation(&mut checkout, &scope, receipts.iter())
             .await?;
-        let mine: Vec<_> = own.iter().map(|index| receipts[*index]).collect();
-        let extended = self
-            .tracked
-            .extend(&mut connection, &scope, &mine, by)
-            .await?;
-        self.held.extended(&mine, by);
         let mut extensions = vec![Extension::Stale; receipts.len()];
-        for (index, extension) in own.into_iter().zip(extended) {
-            extensions[index] = extension;
+        for (form, indexes) in by_form(own, |index| &receipts[index]) {
+            let mine: Vec<_> = indexes.iter().map(|index| receipts[*index]).collect();
+            let extended = match form {
+                CompletionMode::ReferenceCounting => {
+                    let extended = self
+                        .tracked
+                        .extend(&mut checkout, &scope, &mine, by)
+                        .await?;
+                    self.held.extended(&mine, by);
+                    extended
+                }
+                CompletionMode::OffsetWatermark => {
+                    self.cursors
+                        .extend(&mut checkout, &scope, &mine, by)
+                        .await?
+                }
+            };
+            for (index, extension) in indexes.into_iter().zip(extended) {
+                extensions[index] = extension;
+            }
         }
         Ok(extensions)
     }
 
     async fn heartbeat(&self) -> Result<Subscription> {
-        let mut connection = self.connection().await?;
+        self.check_open()?;
+        let mut connection = self.backend.connection().await?;
         let scope = self.scope();
         let (topic, id, now) = (&scope.topic_name, scope.subscription, self.backend.now());
         // By subscription, not by group: a member of a cancelled one must not keep its successor
@@ -242,16 +336,31 @@ impl Member for PostgresMember {
         loop {
             let releases = self.held.releases(RELEASE_BATCH);
             if releases.is_empty() {
-                return Ok(());
+                break;
             }
-            let mut connection = self.backend.connection().await?;
+            let mut checkout = self.backend.checkout()?;
             let outcomes = self
                 .tracked
-                .settle(&mut connection, &self.scope(), &releases)
+                .settle(&mut checkout, &self.scope(), &releases)
                 .await?;
             self.held.settled(&releases, &outcomes);
         }
+        self.cursors.leave().await
     }
+}
+
+/// Indexes by the strategy that made their receipts.
+fn by_form<'a>(
+    indexes: Vec<usize>,
+    receipt: impl Fn(usize) -> &'a Receipt,
+) -> impl Iterator<Item = (CompletionMode, Vec<usize>)> {
+    let is_tracked = |index: &usize| matches!(receipt(*index).form(), ReceiptForm::Tracked(_));
+    let (tracked, cursor): (Vec<_>, Vec<_>) = indexes.into_iter().partition(is_tracked);
+    let forms = [
+        (CompletionMode::ReferenceCounting, tracked),
+        (CompletionMode::OffsetWatermark, cursor),
+    ];
+    forms.into_iter().filter(|(_, indexes)| !indexes.is_empty())
 }
 
 /// The topic and group that all receipts are of.

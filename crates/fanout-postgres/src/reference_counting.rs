@@ -12,6 +12,9 @@ use fanout_core::{
     Settlement, Timestamp, TopicId, TrackedReceipt, Verdict,
 };
 
+use parking_lot::RwLock;
+
+use crate::checkout::Checkout;
 use crate::claim_upkeep::ClaimUpkeep;
 use crate::counters::Counters;
 use crate::error::foreign_receipt;
@@ -26,7 +29,7 @@ pub(crate) const BATCH: i32 = 5000;
 pub(crate) struct ReferenceCounting {
     clock: Option<Arc<dyn Clock>>,
     counters: Arc<Counters>,
-    upkeep: ClaimUpkeep,
+    upkeep: RwLock<Arc<ClaimUpkeep>>,
 }
 
 impl ReferenceCounting {
@@ -34,8 +37,18 @@ impl ReferenceCounting {
         Self {
             clock,
             counters,
-            upkeep: ClaimUpkeep::default(),
+            upkeep: RwLock::default(),
         }
+    }
+
+    /// Forgets all that holds for the group's former bit.
+    pub(crate) fn start_anew(&self) {
+        *self.upkeep.write() = Arc::default();
+    }
+
+    /// An id up to which the group owes no tracked message.
+    pub(crate) fn floor(&self) -> i64 {
+        self.upkeep.read().floor()
     }
 
     fn now(&self) -> Option<Timestamp> {
@@ -177,33 +190,36 @@ fn tracked(receipt: &Receipt, scope: &Scope) -> Result<TrackedReceipt> {
 
 #[async_trait]
 impl CompletionStrategy for ReferenceCounting {
-    type Connection = AsyncPgConnection;
+    type Connection = Checkout;
 
     fn mode(&self) -> CompletionMode {
         CompletionMode::ReferenceCounting
     }
 
     /// Nothing: publishers write for every subscription that they see.
-    async fn open(&self, _connection: &mut AsyncPgConnection, _scope: &Scope) -> Result<()> {
+    async fn open(&self, _connection: &mut Checkout, _scope: &Scope) -> Result<()> {
         Ok(())
     }
 
-    async fn close(&self, connection: &mut AsyncPgConnection, scope: &Scope) -> Result<u64> {
+    async fn close(&self, connection: &mut Checkout, scope: &Scope) -> Result<u64> {
+        let connection = connection.get().await?;
         tracking::reap(connection, scope.topic, scope.group, BATCH, self.now()).await
     }
 
     async fn claim(
         &self,
-        connection: &mut AsyncPgConnection,
+        connection: &mut Checkout,
         scope: &Scope,
         limit: usize,
     ) -> Result<Claimed> {
-        self.upkeep.run(connection, scope, self.now()).await;
-        let floor = self.upkeep.floor();
+        let connection = connection.get().await?;
+        let upkeep = self.upkeep.read().clone();
+        upkeep.run(connection, scope, self.now()).await;
+        let floor = upkeep.floor();
         let mut claim = tracking::claim(connection, scope, floor, limit, self.now()).await?;
-        self.upkeep.note(&claim);
+        upkeep.note(&claim);
         if claim.leased.is_empty() {
-            self.upkeep.run(connection, scope, self.now()).await;
+            upkeep.run(connection, scope, self.now()).await;
         }
         let leased = std::mem::take(&mut claim.leased);
         let leased = self.sort_out_poison(connection, scope, leased).await;
@@ -222,10 +238,11 @@ impl CompletionStrategy for ReferenceCounting {
 
     async fn settle(
         &self,
-        connection: &mut AsyncPgConnection,
+        connection: &mut Checkout,
         scope: &Scope,
         settlements: &[Settlement],
     ) -> Result<Vec<Outcome>> {
+        let connection = connection.get().await?;
         let receipts = settlements
             .iter()
             .map(|settlement| tracked(&settlement.receipt, scope))
@@ -257,11 +274,12 @@ impl CompletionStrategy for ReferenceCounting {
 
     async fn extend(
         &self,
-        connection: &mut AsyncPgConnection,
+        connection: &mut Checkout,
         scope: &Scope,
         receipts: &[Receipt],
         by: Duration,
     ) -> Result<Vec<Extension>> {
+        let connection = connection.get().await?;
         let rows = receipts
             .iter()
             .map(|receipt| tracked(receipt, scope))
@@ -285,14 +303,16 @@ impl CompletionStrategy for ReferenceCounting {
 
     async fn lowest_unsettled(
         &self,
-        connection: &mut AsyncPgConnection,
+        connection: &mut Checkout,
         topic: TopicId,
     ) -> Result<Option<MessageId>> {
+        let connection = connection.get().await?;
         let lowest = tracking::lowest_owed_by_any(connection, topic).await?;
         Ok(lowest.map(MessageId))
     }
 
-    async fn remaining(&self, connection: &mut AsyncPgConnection, scope: &Scope) -> Result<u64> {
+    async fn remaining(&self, connection: &mut Checkout, scope: &Scope) -> Result<u64> {
+        let connection = connection.get().await?;
         tracking::count_owed(connection, scope.topic, scope.group).await
     }
 }

@@ -60,6 +60,8 @@ diesel::table! {
         status_changed_at -> Timestamptz,
         last_heartbeat_at -> Timestamptz,
         caught_up -> Bool,
+        owed_from_id -> Nullable<BigInt>,
+        start_tick -> BigInt,
     }
 }
 
@@ -86,6 +88,30 @@ diesel::table! {
         topic_id -> Integer,
         group_index -> SmallInt,
         id -> BigInt,
+    }
+}
+
+diesel::table! {
+    fanout.outbox_topic_watermarks (topic_id) {
+        topic_id -> Integer,
+        watermark_id -> BigInt,
+        decided_id -> BigInt,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    fanout.outbox_seeks (seek_id) {
+        seek_id -> BigInt,
+        topic_id -> Integer,
+        subscription_id -> BigInt,
+        group_name -> Text,
+        position -> Text,
+        start_id -> Nullable<BigInt>,
+        tick -> BigInt,
+        former_group_index -> SmallInt,
+        group_index -> SmallInt,
+        sought_at -> Timestamptz,
     }
 }
 

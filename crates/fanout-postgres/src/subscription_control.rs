@@ -1,15 +1,18 @@
 //! Subscriptions' life cycle.
 
+use std::time::Duration;
+
 use diesel_async::AsyncPgConnection;
 use fanout_core::{
-    Backend, Error, ErrorKind, GroupName, Ordering, Result, Semantics, StartPosition, Subscribe,
+    Backend, Error, ErrorKind, GroupName, Result, Scope, Semantics, StartPosition, Subscribe,
     Subscription, SubscriptionEvent, SubscriptionStatus, Topic, TopicId, TopicName, Transition,
 };
 
 use crate::PostgresBackend;
-use crate::error::{subscription_ended, unsupported};
+use crate::error::{subscription_ended, topic_not_found};
+use crate::offset_watermark;
 use crate::reference_counting::BATCH;
-use crate::storage::{subscriptions, topics, tracking};
+use crate::storage::{cursors, subscriptions, ticks, topics, tracking};
 
 impl PostgresBackend {
     pub(crate) async fn make_subscription(
@@ -20,12 +23,34 @@ impl PostgresBackend {
     ) -> Result<Subscription> {
         let options = &subscribe.options;
         options.check()?;
-        if subscribe.start != StartPosition::FromNow {
-            return Err(unsupported("a start other than from now"));
+        // The tick that tells what was before; it is taken before the transaction, in which it could not
+        // be, and may be merged into a later one until the subscription stands at it.
+        loop {
+            let tick = self.tick_now(topic).await?;
+            if let Some(subscription) = self.try_subscribe(topic, group, subscribe, tick).await? {
+                return Ok(subscription);
+            }
         }
-        if options.ordering == Ordering::PerKey {
-            return Err(unsupported("ordering `per-key`"));
-        }
+    }
+
+    /// Takes a tick if there is anything new, and returns the newest.
+    async fn tick_now(&self, topic: &TopicName) -> Result<i64> {
+        let mut connection = self.connection().await?;
+        let found = topics::get(&mut connection, topic).await?;
+        let (_, tick) = ticks::tick(&mut connection, found.id, true, Duration::ZERO).await?;
+        tick.map(|tick| tick.number)
+            .ok_or_else(|| topic_not_found(topic))
+    }
+
+    /// Subscribes as of a tick; none when the tick is gone.
+    async fn try_subscribe(
+        &self,
+        topic: &TopicName,
+        group: &GroupName,
+        subscribe: &Subscribe,
+        tick: i64,
+    ) -> Result<Option<Subscription>> {
+        let options = &subscribe.options;
         let mut transaction = self.transaction().await?;
         let connection = transaction.connection();
         let topic = topics::get_for_share(connection, topic).await?;
@@ -59,21 +84,94 @@ impl PostgresBackend {
             subscriptions::beat(connection, live.id, self.now()).await?;
             let subscription = require(connection, &topic, group).await?;
             transaction.commit().await?;
-            return Ok(subscription);
+            return Ok(Some(subscription));
         }
         let index = subscriptions::allocate_bit(connection, &topic, group).await?;
         let subscription =
-            subscriptions::insert(connection, &topic, group, index, options, self.now()).await?;
+            subscriptions::insert(connection, &topic, group, index, subscribe, self.now()).await?;
+        if !subscriptions::begin_at(connection, subscription.id, tick, subscribe.start).await? {
+            transaction.rollback().await?;
+            return Ok(None);
+        }
+        offset_watermark::open(transaction.checkout(), &scope(&topic, &subscription)).await?;
         transaction.commit().await?;
-        // The subscription stands; if this fails, members and maintenance repeat it.
+        self.catch_up(&subscription).await;
+        Ok(Some(subscription))
+    }
+
+    /// Gives a subscription that has begun what it is owed. It stands already: if this fails, members and
+    /// maintenance repeat it.
+    async fn catch_up(&self, subscription: &Subscription) {
         let caught_up = async {
             subscriptions::catch_up_now(&mut *self.connection().await?, subscription.id, BATCH)
                 .await
         };
         if let Err(error) = caught_up.await {
-            tracing::warn!(topic = %topic.name, %group, %error, "a subscription has not caught up yet");
+            let (topic, group) = (&subscription.topic, &subscription.group);
+            tracing::warn!(%topic, %group, %error, "a subscription has not caught up yet");
         }
-        Ok(subscription)
+    }
+
+    /// Lets a group begin anew at a position.
+    pub(crate) async fn move_subscription(
+        &self,
+        topic: &TopicName,
+        group: &GroupName,
+        to: StartPosition,
+    ) -> Result<Subscription> {
+        loop {
+            let tick = self.tick_now(topic).await?;
+            if let Some(subscription) = self.try_move(topic, group, to, tick).await? {
+                return Ok(subscription);
+            }
+        }
+    }
+
+    /// Moves a group to a position as of a tick; none when the tick is gone.
+    ///
+    /// It takes another bit: with the old one go its rows, its cursors, its receipts and what callers'
+    /// transactions have yet to commit for it, as when it is cancelled.
+    async fn try_move(
+        &self,
+        topic: &TopicName,
+        group: &GroupName,
+        to: StartPosition,
+        tick: i64,
+    ) -> Result<Option<Subscription>> {
+        let mut transaction = self.transaction().await?;
+        let connection = transaction.connection();
+        let topic = topics::get_for_share(connection, topic).await?;
+        subscriptions::lock_membership(connection, topic.id).await?;
+        let before = require(connection, &topic, group).await?;
+        if !matches!(
+            before.status,
+            SubscriptionStatus::Active | SubscriptionStatus::Paused
+        ) {
+            return Err(Error::new(
+                ErrorKind::InvalidTransition,
+                format!(
+                    "only an active or paused subscription can be moved topic=`{}` group=`{group}` status=`{}`",
+                    topic.name, before.status
+                ),
+            ));
+        }
+        subscriptions::release_bit(connection, topic.id, before.group_index).await?;
+        let bit = subscriptions::allocate_bit(connection, &topic, group).await?;
+        subscriptions::change_bit(connection, before.id, bit).await?;
+        if !subscriptions::begin_at(connection, before.id, tick, to).await? {
+            transaction.rollback().await?;
+            return Ok(None);
+        }
+        cursors::remove(connection, topic.id, before.group_index).await?;
+        subscriptions::record_seek(connection, topic.id, &before, bit, to, self.now()).await?;
+        let after = require(connection, &topic, group).await?;
+        offset_watermark::open(transaction.checkout(), &scope(&topic, &after)).await?;
+        transaction.commit().await?;
+        self.catch_up(&after).await;
+        if let Err(error) = self.reap(topic.id, &before).await {
+            tracing::warn!(topic = %topic.name, %group, %error, "rows of before a seek are left to maintenance");
+        }
+        Ok(Some(after))
     }
 
     /// Lets a group's subscription take an event; returns it before and after.
@@ -109,6 +207,7 @@ impl PostgresBackend {
             subscriptions::set_status(connection, before.id, status, self.now()).await?;
             if status == SubscriptionStatus::Cancelled {
                 subscriptions::release_bit(connection, topic.id, before.group_index).await?;
+                cursors::remove(connection, topic.id, before.group_index).await?;
             }
         }
         if event == SubscriptionEvent::Heartbeat {
@@ -144,6 +243,17 @@ impl PostgresBackend {
         let group = subscription.group_index;
         while tracking::reap(&mut connection, topic, group, BATCH, self.now()).await? > 0 {}
         Ok(())
+    }
+}
+
+/// What a strategy needs to know of a subscription.
+pub(crate) fn scope(topic: &Topic, subscription: &Subscription) -> Scope {
+    Scope {
+        topic: topic.id,
+        topic_name: topic.name.clone(),
+        subscription: subscription.id,
+        group: subscription.group_index,
+        options: subscription.options.clone(),
     }
 }
 

@@ -2,21 +2,19 @@
 
 use diesel_async::AsyncPgConnection;
 use fanout_core::{
-    CompletionMode, DeleteTopic, Error, ErrorKind, Result, Semantics, Topic, TopicConfig,
-    TopicName, TopicUpdate,
+    DeleteTopic, Error, ErrorKind, GroupName, Result, Semantics, Topic, TopicConfig, TopicName,
+    TopicUpdate,
 };
 
 use crate::PostgresBackend;
-use crate::error::unsupported;
+use crate::offset_watermark;
 use crate::reference_counting::BATCH;
-use crate::storage::{subscriptions, topics, tracking};
+use crate::storage::{subscriptions, topics, tracking, watermarks};
+use crate::subscription_control::{require, scope};
 
 impl PostgresBackend {
     pub(crate) async fn make_topic(&self, topic: &TopicName, config: TopicConfig) -> Result<Topic> {
         config.check()?;
-        if config.completion_mode == CompletionMode::OffsetWatermark {
-            return Err(unsupported("completion mode `offset-watermark`"));
-        }
         let mut transaction = self.transaction().await?;
         let connection = transaction.connection();
         let created = match topics::insert(connection, topic, &config, self.now()).await {
@@ -32,6 +30,8 @@ impl PostgresBackend {
         topics::create_storage(connection, created.id).await?;
         if config.semantics == Semantics::Queue {
             topics::create_queue_subscription(connection, created.id, self.now()).await?;
+            let built_in = require(connection, &created, &GroupName::queue()).await?;
+            offset_watermark::open(transaction.checkout(), &scope(&created, &built_in)).await?;
         }
         transaction.commit().await?;
         Ok(created)
@@ -90,7 +90,8 @@ impl PostgresBackend {
 }
 
 async fn refuse_owed(connection: &mut AsyncPgConnection, topic: &Topic) -> Result<()> {
-    let owed = tracking::count_owed_by_any(connection, topic.id).await?;
+    let owed = tracking::count_owed_by_any(connection, topic.id).await?
+        + watermarks::count_owed_by_cursor(connection, topic.id, None).await?;
     if owed == 0 {
         return Ok(());
     }

@@ -6,19 +6,22 @@ use diesel_async::{
 };
 use fanout_core::{OpenTx, Result};
 
+use crate::checkout::Checkout;
 use crate::error::ResultExt;
-use crate::pool::{Connection, Pool};
+use crate::pool::Pool;
 
 /// A transaction on a connection of the pool. Dropping it closes the connection, so that nothing
 /// half done stays open behind the pool's back.
-pub(crate) struct Transaction(Option<Connection>);
+pub(crate) struct Transaction(Option<Checkout>);
 
 impl Transaction {
     /// Begins one. Begin and commit are explicit, because a closure-based transaction hides which
     /// of the two failed.
     pub(crate) async fn begin(pool: &Pool) -> Result<Self> {
         // Held by the guard before BEGIN is sent: dropping this future discards it too.
-        let mut transaction = Self(Some(pool.get().await?));
+        let mut checkout = Checkout::new(pool.clone());
+        checkout.get().await?;
+        let mut transaction = Self(Some(checkout));
         AnsiTransactionManager::begin_transaction(transaction.connection())
             .await
             .reading()?;
@@ -27,6 +30,11 @@ impl Transaction {
 
     /// The connection, for statements inside.
     pub(crate) fn connection(&mut self) -> &mut AsyncPgConnection {
+        self.checkout().taken()
+    }
+
+    /// The same as a checkout that has its connection. Whoever gives it back ends the transaction.
+    pub(crate) fn checkout(&mut self) -> &mut Checkout {
         self.0
             .as_mut()
             .expect("present until the transaction ends, which consumes it")
@@ -53,8 +61,8 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            connection.discard();
+        if let Some(checkout) = self.0.take() {
+            checkout.discard();
         }
     }
 }

@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 use diesel_async::AsyncPgConnection;
 use fanout_core::{
-    Error, ErrorKind, MessageId, NewMessage, OpenTx, Receipt, ReceiptForm, Result, TopicName,
-    Transactional,
+    CursorReceipt, Error, ErrorKind, MessageId, NewMessage, OpenTx, Receipt, ReceiptForm, Result,
+    TopicName, TrackedReceipt, Transactional,
 };
 
 use crate::PostgresBackend;
 use crate::error::{ResultExt, foreign_receipt};
 use crate::member::common_group;
+use crate::offset_watermark;
 use crate::storage::{log, settlements};
 use crate::transaction::Transaction;
 
@@ -35,32 +36,69 @@ impl Transactional for PostgresBackend {
         let Some((topic, group)) = common_group(receipts)? else {
             return Ok(());
         };
-        let mut rows = Vec::with_capacity(receipts.len());
+        let mut rows: Vec<TrackedReceipt> = Vec::new();
+        let mut lanes: Vec<CursorReceipt> = Vec::new();
         for receipt in receipts {
             match receipt.form() {
-                ReceiptForm::Tracked(tracked) => rows.push((tracked.id.0, tracked.token)),
-                ReceiptForm::Cursor(_) => return Err(foreign_receipt(receipt)),
+                ReceiptForm::Tracked(tracked) => rows.push(*tracked),
+                ReceiptForm::Cursor(cursor) => lanes.push(*cursor),
             }
         }
-        rows.sort_unstable();
-        if let Some(twice) = rows.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        rows.sort_unstable_by_key(|receipt| receipt.id);
+        lanes.sort_unstable_by_key(|receipt| receipt.id);
+        let mut ids: Vec<MessageId> = receipts.iter().map(Receipt::id).collect();
+        ids.sort_unstable();
+        if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(Error::new(
                 ErrorKind::StaleReceipt,
                 format!(
                     "a message stands twice among the receipts id=`{}`",
-                    twice[0].0
+                    twice[0]
                 ),
             ));
         }
-        let (ids, tokens): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-        match settlements::subscription_of(tx, topic, group).await? {
-            Some(subscription) => settlements::settle_in(tx, subscription, &ids, &tokens).await,
-            None if settlements::bit_is_known(tx, topic, group).await? => Err(Error::new(
-                ErrorKind::StaleReceipt,
-                format!("subscription has ended topic_id=`{topic}` group_index=`{group}`"),
-            )),
-            None => Err(foreign_receipt(&receipts[0])),
+        let Some(subscription) = settlements::subscription_of(tx, topic, group).await? else {
+            return Err(if settlements::bit_is_known(tx, topic, group).await? {
+                Error::new(
+                    ErrorKind::StaleReceipt,
+                    format!("subscription has ended topic_id=`{topic}` group_index=`{group}`"),
+                )
+            } else {
+                foreign_receipt(&receipts[0])
+            });
+        };
+        if !lanes.is_empty() {
+            let before = match self.known_hub(topic) {
+                Some(hub) => offset_watermark::prepare(&hub, group, &lanes).await?,
+                None => None,
+            };
+            let Some(before) = before else {
+                return Err(Error::new(
+                    ErrorKind::StaleReceipt,
+                    format!(
+                        "a receipt is stale, or was fetched in another process topic_id=`{topic}` group_index=`{group}`"
+                    ),
+                ));
+            };
+            if !before.is_empty() {
+                let unsettled = settlements::not_settled_in(tx, topic, group, &before).await?;
+                if let Some(earlier) = unsettled[..].first() {
+                    return Err(Error::new(
+                        ErrorKind::OutOfOrder,
+                        format!("an earlier message of the key is not settled id=`{earlier}`"),
+                    ));
+                }
+            }
+            settlements::settle_lanes_in(tx, subscription, &lanes).await?;
         }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let (ids, tokens): (Vec<_>, Vec<_>) = rows
+            .into_iter()
+            .map(|receipt| (receipt.id.0, receipt.token))
+            .unzip();
+        settlements::settle_in(tx, subscription, &ids, &tokens).await
     }
 
     async fn begin(&self) -> Result<Box<dyn OpenTx<Tx = AsyncPgConnection>>> {

@@ -1,11 +1,14 @@
 //! Fetching and leaving.
 
-use fanout_core::{Delivery, ErrorKind, Fetched, Result, SubscriptionStatus, Timestamp};
+use fanout_core::{
+    CursorReceipt, Delivery, ErrorKind, Fetched, Lane, Receipt, ReceiptForm, Result,
+    SubscriptionStatus, Timestamp,
+};
 
-use super::owed::Lease;
+use super::owed::{Lease, Place};
 use super::{Acceptor, Checked, Handed, Held, Seat, Violation, check, expect_error};
 use crate::coverage::Event;
-use crate::published::Fate;
+use crate::published::{Fate, Ordinal};
 
 impl Acceptor {
     /// A member fetched; returns the numbers of its receipts.
@@ -83,16 +86,28 @@ impl Acceptor {
             delivery.receipt
         );
 
-        let held = self.handed.len();
-        let pledged = self.pledged_in(seat, ordinal).next().is_some();
-        let incarnation = self.incarnation_mut(seat);
+        self.check_lease(seat, ordinal, delivery, now)?;
+        self.check_form(seat, ordinal, &delivery.receipt)?;
+        let place = self.check_turn(seat, ordinal, session, now)?;
+        self.take(seat, session, ordinal, delivery, place, now)
+    }
+
+    /// Whether the message may be handed out now, and like this.
+    fn check_lease(
+        &self,
+        seat: Seat,
+        ordinal: Ordinal,
+        delivery: &Delivery,
+        now: Timestamp,
+    ) -> Checked {
+        let incarnation = self.incarnation(seat);
         check!(
             delivery.receipt.group() == incarnation.subscription.group_index,
             "fetch: the receipt of {ordinal} is of another group: {:?}",
             delivery.receipt
         );
         let settled = incarnation.settled.get(&ordinal);
-        let Some(owed) = incarnation.owed.get_mut(&ordinal) else {
+        let Some(owed) = incarnation.owed.get(&ordinal) else {
             return Err(Violation::new(format!(
                 "fetch: {seat:?} does not owe message {ordinal}: {settled:?}"
             )));
@@ -122,16 +137,60 @@ impl Acceptor {
             delivery.until,
             incarnation.leases
         );
-        let again = owed.lease.is_some();
-        owed.stalls += u32::from(again);
+        Ok(())
+    }
+
+    /// Whether the receipt tells how the message is accounted for.
+    fn check_form(&self, seat: Seat, ordinal: Ordinal, receipt: &Receipt) -> Checked {
+        let parked = self.incarnation(seat).owed[&ordinal].parked;
+        let lane = Lane(self.lane(ordinal));
+        let fits = match receipt.form() {
+            ReceiptForm::Tracked(_) => self.tracks(seat, ordinal) || parked,
+            ReceiptForm::Cursor(CursorReceipt { lane: of, .. }) => {
+                !self.tracks(seat, ordinal) && !parked && *of == lane
+            }
+        };
+        check!(
+            fits,
+            "fetch: message {ordinal} of {seat:?} in {lane:?} is tracked={} parked={parked}, got \
+             {receipt:?}",
+            self.tracks(seat, ordinal)
+        );
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        seat: Seat,
+        session: u32,
+        ordinal: Ordinal,
+        delivery: &Delivery,
+        place: Place,
+        now: Timestamp,
+    ) -> Checked<Held> {
+        let held = self.handed.len();
+        let lane = self.lane(ordinal);
+        let pledged = self.pledged_in(seat, ordinal).next().is_some();
+        let incarnation = self.incarnation_mut(seat);
+        let Some(owed) = incarnation.owed.get_mut(&ordinal) else {
+            return Err(Violation::new("fetch: the message is not owed"));
+        };
         owed.lagging = false;
-        owed.lease = Some(Lease {
+        let before = owed.lease.replace(Lease {
             handed: held,
             until: delivery.until,
             session,
+            place,
+            doubtful: false,
         });
-        if again {
+        if let Some(before) = before.filter(|before| !before.doubtful) {
+            owed.stalls += 1;
+            incarnation.lane_stalls.entry(lane).or_default().insert(now);
             self.saw(Event::Redelivery);
+            let by_cursor = matches!(delivery.receipt.form(), ReceiptForm::Cursor(_));
+            if by_cursor && before.session != session {
+                self.saw(Event::Takeover);
+            }
         }
         if pledged {
             self.saw(Event::RedeliveredInTransaction);
@@ -153,9 +212,12 @@ impl Acceptor {
             .as_ref()
             .map_err(|error| Violation::refused("leave", error))?;
         for owed in self.incarnation_mut(seat).owed.values_mut() {
-            if owed.lease.is_some_and(|lease| lease.session == session) {
-                owed.lease = None;
-                owed.due = None;
+            if owed
+                .lease
+                .as_ref()
+                .is_some_and(|lease| lease.session == session)
+            {
+                owed.give_back();
             }
         }
         Ok(())

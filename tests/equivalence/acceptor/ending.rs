@@ -7,7 +7,7 @@ use fanout_core::SubscriptionStatus;
 use super::incarnation::How;
 use super::{Acceptor, Seat};
 use crate::published::{Fate, Ordinal};
-use crate::reader::Reader;
+use crate::reader::{Channel, Reader};
 
 /// What two engines that saw the same history must agree on once it is drained.
 ///
@@ -23,13 +23,18 @@ pub(crate) struct Ending {
     settled: BTreeMap<Seat, BTreeMap<Ordinal, (How, u32)>>,
     /// What they still owe: nothing.
     pending: BTreeMap<Seat, Vec<Ordinal>>,
+    /// The last message up to which each topic is settled.
+    watermarks: BTreeMap<Channel, Option<Ordinal>>,
 }
 
 impl Acceptor {
     pub(crate) fn ending(&self) -> Ending {
         let fates = self.published.iter().map(|published| published.fate);
         let statuses = self.subscribed.iter().map(|(reader, incarnations)| {
-            let statuses = incarnations.iter().map(|one| one.subscription.status);
+            let statuses = incarnations
+                .iter()
+                .filter(|one| !one.superseded)
+                .map(|one| one.subscription.status);
             (*reader, statuses.collect())
         });
         let settled = self.live().map(|seat| {
@@ -42,11 +47,14 @@ impl Acceptor {
             let owed = self.incarnation(seat).owed.keys();
             (seat, owed.copied().collect())
         });
+        let watermarks = Channel::ALL.map(|channel| (channel, self.marked_up_to(channel)));
+        let watermarks = watermarks.into_iter();
         Ending {
             fates: fates.collect(),
             statuses: statuses.collect(),
             settled: settled.collect(),
             pending: pending.collect(),
+            watermarks: watermarks.collect(),
         }
     }
 }

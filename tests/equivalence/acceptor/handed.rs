@@ -29,6 +29,8 @@ pub(crate) enum Currency {
     /// Its lease has expired, and the message was not delivered again: valid or not, as the engine
     /// says, and then it stays so.
     Expired,
+    /// A failure in its lane released it or not, as the engine says.
+    Doubtful,
     /// The message was delivered again, settled, released, or is not owed any more.
     Stale,
 }
@@ -49,9 +51,10 @@ impl Acceptor {
             .incarnation(handed.seat)
             .owed
             .get(&handed.message)
-            .and_then(|owed| owed.lease);
+            .and_then(|owed| owed.lease.as_ref());
         match lease {
             Some(lease) if lease.handed != held => Currency::Stale,
+            Some(lease) if lease.doubtful => Currency::Doubtful,
             Some(lease) if lease.until > now => Currency::Certain,
             Some(_) => Currency::Expired,
             None => Currency::Stale,

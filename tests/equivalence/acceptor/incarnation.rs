@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use fanout_core::{Subscription, SubscriptionStatus};
+use fanout_core::{Subscription, SubscriptionStatus, Timestamp};
 
 use super::Acceptor;
 use super::owed::Owed;
 use crate::published::Ordinal;
 use crate::reader::Reader;
 
-/// Which incarnation of which reader's subscription.
+/// Which incarnation of which reader's subscription. A seek begins another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Seat {
     pub(crate) reader: Reader,
@@ -27,6 +27,14 @@ pub(super) struct Incarnation {
     pub(super) leases: BTreeSet<Duration>,
     pub(super) owed: BTreeMap<Ordinal, Owed>,
     pub(super) settled: BTreeMap<Ordinal, Settled>,
+    /// A seek put the next one in its place: the subscription is the same.
+    pub(super) superseded: bool,
+    /// Lanes whose blocking message a transaction settled while they waited for it: they may go on
+    /// waiting until then.
+    pub(super) lingering: Vec<(u16, Timestamp)>,
+    /// By lane, when messages were delivered again because leases had expired, since something of
+    /// the lane was settled.
+    pub(super) lane_stalls: BTreeMap<u16, BTreeSet<Timestamp>>,
 }
 
 /// How a message was settled.
@@ -53,12 +61,15 @@ impl Incarnation {
             leases,
             owed: BTreeMap::new(),
             settled: BTreeMap::new(),
+            superseded: false,
+            lingering: Vec::new(),
+            lane_stalls: BTreeMap::new(),
         }
     }
 
     /// No subscription dies in these histories: it is live until it is cancelled.
     pub(super) fn is_live(&self) -> bool {
-        self.subscription.status != SubscriptionStatus::Cancelled
+        !self.superseded && self.subscription.status != SubscriptionStatus::Cancelled
     }
 }
 
@@ -81,6 +92,14 @@ impl Acceptor {
             reader,
             epoch: count.checked_sub(1)?,
         })
+    }
+
+    /// Where a member of this seat stands now: seeks move it on.
+    pub(crate) fn present(&self, mut seat: Seat) -> Seat {
+        while self.incarnation(seat).superseded {
+            seat.epoch += 1;
+        }
+        seat
     }
 
     pub(crate) fn is_live(&self, seat: Seat) -> bool {

@@ -8,6 +8,9 @@ use super::{Acceptor, Checked, Currency, Held, Seat, Violation, check, expect_er
 use crate::coverage::Event;
 use crate::reader::Reader;
 
+/// With this many stalls no further lease is let expire: five are poison.
+const MOST_STALLS: usize = 3;
+
 impl Acceptor {
     /// A member moved the end of leases.
     pub(crate) fn on_extend(
@@ -43,9 +46,7 @@ impl Acceptor {
                         "extend: {handed:?} has an open lease, got stale"
                     );
                     self.saw(Event::StaleReceipt);
-                    if currency == Currency::Expired {
-                        self.void(*held);
-                    }
+                    self.void(*held, currency);
                 }
                 Extension::Extended { until } => {
                     check!(
@@ -58,6 +59,7 @@ impl Acceptor {
                         .get_mut(&handed.message);
                     if let Some(lease) = owed.and_then(|owed| owed.lease.as_mut()) {
                         lease.until = *until;
+                        lease.doubtful = false;
                     }
                     self.saw(Event::Extension);
                 }
@@ -72,7 +74,7 @@ impl Acceptor {
             .values()
             .flatten()
             .flat_map(|incarnation| incarnation.owed.values())
-            .filter_map(|owed| owed.lease)
+            .filter_map(|owed| owed.lease.as_ref())
             .map(|lease| lease.until)
             .filter(|until| *until > now)
             .collect()
@@ -90,12 +92,16 @@ impl Acceptor {
 
     /// Whether one more expired lease might make the queue, whose stalls are limited, give up a
     /// message as poison: what poison is counts leases, and who gets leases when may differ.
+    ///
+    /// Stalls may be counted by lane, until something of the lane is settled.
     pub(crate) fn stalls_are_near_their_limit(&self) -> bool {
-        self.subscribed
-            .get(&Reader::Queue)
-            .into_iter()
-            .flatten()
-            .flat_map(|incarnation| incarnation.owed.values())
-            .any(|owed| owed.lease.is_some() && owed.stalls >= 3)
+        let Some(queue) = self.latest(Reader::Queue) else {
+            return false;
+        };
+        let incarnation = self.incarnation(queue);
+        let mut lanes = incarnation.lane_stalls.values();
+        let mut owed = incarnation.owed.values();
+        lanes.any(|stalls| stalls.len() >= MOST_STALLS)
+            || owed.any(|owed| owed.stalls as usize >= MOST_STALLS)
     }
 }

@@ -8,30 +8,35 @@
 //!            └──────────┴──► acceptor   the acceptor knows it beforehand.
 //! ```
 //!
-//! Per (subscription, message) it keeps: owed (due when, leased until when, by which receipt), or
-//! settled (how, at which attempt). It shares no code with an engine.
+//! Per (subscription, message) it keeps: owed (due when, leased until when, by which receipt, after
+//! which messages of its key), or settled (how, at which attempt). It shares no code with an engine
+//! but the rule that gives a message its lane.
 
 mod dead;
 mod delivering;
 mod ending;
 mod handed;
 mod incarnation;
+mod judging;
 mod leasing;
 mod observing;
 mod open_transaction;
+mod ordering;
 mod owed;
 mod publishing;
+mod seeking;
 mod settling;
 mod subscribing;
 mod transacting;
 mod violation;
+mod watermarks;
 
 use std::collections::BTreeMap;
 
 use fanout_core::{MessageId, Topic, TopicName};
 
 use crate::coverage::{Event, Seen};
-use crate::published::{Ordinal, Published};
+use crate::published::{Moment, Ordinal, Published};
 use crate::reader::{Channel, Reader};
 
 use dead::Dead;
@@ -40,8 +45,10 @@ pub(crate) use handed::{Currency, Handed, Held};
 use incarnation::Incarnation;
 pub(crate) use incarnation::Seat;
 pub(crate) use open_transaction::{Doom, OpenTransaction};
+pub(crate) use ordering::Turn;
 use violation::check;
 pub(crate) use violation::{Checked, Violation, expect_error};
+use watermarks::Marked;
 
 /// What must be true of one engine.
 #[derive(Debug)]
@@ -53,6 +60,8 @@ pub(crate) struct Acceptor {
     handed: Vec<Handed>,
     transactions: BTreeMap<u8, OpenTransaction>,
     dead: Vec<Dead>,
+    marked: BTreeMap<Channel, Marked>,
+    moment: Moment,
     seen: Seen,
 }
 
@@ -66,12 +75,20 @@ impl Acceptor {
             handed: Vec::new(),
             transactions: BTreeMap::new(),
             dead: Vec::new(),
+            marked: BTreeMap::new(),
+            moment: 0,
             seen: Seen::new(),
         }
     }
 
     pub(crate) fn topic(&self, channel: Channel) -> &TopicName {
         &self.topics[&channel].name
+    }
+
+    /// A point in time after all that has happened so far.
+    fn next_moment(&mut self) -> Moment {
+        self.moment += 1;
+        self.moment
     }
 
     /// What the history has met so far.

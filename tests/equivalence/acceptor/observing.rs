@@ -1,6 +1,7 @@
 //! What can be read of an engine at any time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use fanout_core::{
     DeadLetter, DeadReason, GroupStats, MessageAccounting, MessageId, Subscription, Timestamp,
@@ -16,6 +17,7 @@ impl Acceptor {
     pub(crate) fn check_subscriptions(&self, channel: Channel, listed: &[Subscription]) -> Checked {
         let expected: Vec<_> = Reader::of(channel)
             .flat_map(|reader| self.subscribed.get(&reader).into_iter().flatten())
+            .filter(|incarnation| !incarnation.superseded)
             .map(|incarnation| &incarnation.subscription)
             .collect();
         check!(
@@ -58,6 +60,11 @@ impl Acceptor {
         for owed in incarnations.flat_map(|incarnation| incarnation.owed.values_mut()) {
             owed.lagging = false;
         }
+        if self.transactions.is_empty() {
+            for marked in self.marked.values_mut() {
+                marked.settle();
+            }
+        }
     }
 
     /// Where the live groups stand, `pending` being what was just listed of each.
@@ -86,8 +93,8 @@ impl Acceptor {
                 group: seat.reader.group(),
                 status: incarnation.subscription.status,
                 pending: ids.len() as u64,
-                in_flight: owed().filter(|owed| owed.is_in_flight(now)).count() as u64,
-                delayed: owed().filter(|owed| owed.is_delayed(now)).count() as u64,
+                in_flight: stats.in_flight,
+                delayed: stats.delayed,
                 lowest_unsettled: lowest,
                 oldest_pending_at: lowest
                     .and_then(|id| self.ordinals.get(&(channel, id)))
@@ -99,8 +106,38 @@ impl Acceptor {
                 *stats == expected,
                 "stats: must be {expected:?}, got {stats:?}"
             );
+            let in_flight = owed().filter(|owed| owed.is_in_flight(now)).count() as u64
+                ..=owed().filter(|owed| owed.may_be_in_flight(now)).count() as u64;
+            let delayed = self.delayed(seat, now);
+            check!(
+                in_flight.contains(&stats.in_flight) && delayed.contains(&stats.delayed),
+                "stats: must be in_flight={in_flight:?} delayed={delayed:?}, got {stats:?}"
+            );
         }
         Ok(())
+    }
+
+    /// How many failed messages are not due yet; of a lane that waits one counts.
+    fn delayed(&self, seat: Seat, now: Timestamp) -> RangeInclusive<u64> {
+        let incarnation = self.incarnation(seat);
+        let delayed = incarnation
+            .owed
+            .iter()
+            .filter(|(_, owed)| owed.is_delayed(now))
+            .map(|(message, _)| *message);
+        if !self.blocks(seat) {
+            let count = delayed.count() as u64;
+            return count..=count;
+        }
+        let mut lanes: BTreeSet<_> = delayed.map(|message| self.lane(message)).collect();
+        let least = lanes.len() as u64;
+        let lingering = incarnation.lingering.iter();
+        lanes.extend(
+            lingering
+                .filter(|(_, due)| *due > now)
+                .map(|(lane, _)| *lane),
+        );
+        least..=lanes.len() as u64
     }
 
     /// The dead letters of a topic, oldest first.
@@ -162,7 +199,9 @@ impl Acceptor {
         let committed: BTreeSet<_> = (0..self.published.len())
             .filter(|ordinal| {
                 let published = &self.published[*ordinal];
-                published.channel == channel && published.fate == Fate::Committed
+                published.channel == channel
+                    && published.fate == Fate::Committed
+                    && published.tracked
             })
             .collect();
         check!(
@@ -172,15 +211,16 @@ impl Acceptor {
         for accounting in listed {
             let ordinal = self.ordinals[&(channel, accounting.id)];
             let published = &self.published[ordinal];
-            let names = |readers: &BTreeSet<Reader>| -> BTreeSet<_> {
-                readers.iter().map(|reader| reader.group()).collect()
+            let names = |seats: &BTreeSet<Seat>| -> BTreeSet<_> {
+                seats.iter().map(|seat| seat.reader.group()).collect()
             };
             check!(
                 accounting.required == names(&published.required)
                     && accounting.completed == names(&published.completed),
                 "accounting: message {ordinal} is {published:?}, got {accounting:?}"
             );
-            let complete = published.required == published.completed;
+            // By seats: a group that was moved back has settled a message and must settle it again.
+            let complete = published.required.is_subset(&published.completed);
             let plausible = match accounting.completed_at {
                 Some(at) => complete && at >= published.created_at && at <= now,
                 // Whether what nobody must settle is complete is not said.

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use super::{Acceptor, Seat};
 use crate::op::Purpose;
-use crate::published::Ordinal;
+use crate::published::{Moment, Ordinal};
 
 /// What a transaction does if it commits.
 #[derive(Clone, Debug)]
 pub(crate) struct OpenTransaction {
+    pub(crate) began: Moment,
     pub(crate) purpose: Purpose,
     pub(crate) published: Vec<Ordinal>,
     pub(crate) pledged: BTreeSet<(Seat, Ordinal)>,
@@ -29,8 +30,9 @@ pub(crate) enum Doom {
 }
 
 impl OpenTransaction {
-    pub(super) const fn new(purpose: Purpose) -> Self {
+    pub(super) const fn new(purpose: Purpose, began: Moment) -> Self {
         Self {
+            began,
             purpose,
             published: Vec::new(),
             pledged: BTreeSet::new(),

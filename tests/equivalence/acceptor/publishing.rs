@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use fanout_core::{ErrorKind, MessageId, NewMessage, Result, SubscriptionStatus, Timestamp};
+use fanout_core::{
+    CompletionMode, ErrorKind, MessageId, NewMessage, Result, SubscriptionStatus, Timestamp,
+};
 
 use super::owed::Owed;
-use super::{Acceptor, Checked, Doom, Violation, check, expect_error};
+use super::{Acceptor, Checked, Doom, Seat, Violation, check, expect_error};
 use crate::coverage::Event;
-use crate::published::{Fate, Ordinal, Published};
-use crate::reader::{Channel, Reader};
+use crate::published::{Fate, Moment, Ordinal, Published};
+use crate::reader::Channel;
 
 impl Acceptor {
     /// The number of the next message.
@@ -25,7 +27,8 @@ impl Acceptor {
         now: Timestamp,
     ) -> Checked {
         self.overtake();
-        let batch = self.note(channel, messages, answer, now)?;
+        let tx = self.next_moment();
+        let batch = self.note(channel, tx, messages, answer, now)?;
         if answer.is_ok() {
             self.commit_messages(&batch);
         }
@@ -35,14 +38,15 @@ impl Acceptor {
     /// A batch was published in an open transaction.
     pub(crate) fn on_publish_in(
         &mut self,
-        tx: u8,
+        slot: u8,
         channel: Channel,
         messages: &[NewMessage],
         answer: &Result<Vec<MessageId>>,
         now: Timestamp,
     ) -> Checked {
-        let batch = self.note(channel, messages, answer, now)?;
-        let open = self.transaction_mut(tx);
+        let tx = self.transaction(slot).began;
+        let batch = self.note(channel, tx, messages, answer, now)?;
+        let open = self.transaction_mut(slot);
         match answer {
             Ok(_) => open.published.extend(batch),
             Err(_) => open.doom = Some(Doom::Refused),
@@ -54,11 +58,15 @@ impl Acceptor {
     fn note(
         &mut self,
         channel: Channel,
+        tx: Moment,
         messages: &[NewMessage],
         answer: &Result<Vec<MessageId>>,
         now: Timestamp,
     ) -> Checked<Vec<Ordinal>> {
         let first = self.published.len();
+        let began = self.next_moment();
+        let mode = self.topics[&channel].config.completion_mode;
+        self.marked.entry(channel).or_default().attempts += messages.len() as i64;
         self.published
             .extend(messages.iter().map(|message| Published {
                 channel,
@@ -66,6 +74,10 @@ impl Acceptor {
                 fate: Fate::Refused,
                 id: MessageId(0),
                 created_at: now,
+                tx,
+                began,
+                committed: None,
+                tracked: mode == CompletionMode::ReferenceCounting,
                 required: BTreeSet::new(),
                 completed: BTreeSet::new(),
             }));
@@ -100,7 +112,7 @@ impl Acceptor {
         Ok(batch)
     }
 
-    fn counting(&self, channel: Channel) -> impl Iterator<Item = Reader> {
+    fn counting(&self, channel: Channel) -> impl Iterator<Item = Seat> {
         self.live()
             .filter(|seat| {
                 matches!(
@@ -108,24 +120,26 @@ impl Acceptor {
                     SubscriptionStatus::Active | SubscriptionStatus::Paused
                 )
             })
-            .map(|seat| seat.reader)
-            .filter(move |reader| reader.channel() == channel)
+            .filter(move |seat| seat.reader.channel() == channel)
     }
 
     /// Every group that counts now owes the messages.
     pub(super) fn commit_messages(&mut self, batch: &[Ordinal]) {
+        let moment = self.next_moment();
         for ordinal in batch {
-            let channel = self.published[*ordinal].channel;
-            let readers: BTreeSet<_> = self.counting(channel).collect();
-            for reader in &readers {
-                let Some(seat) = self.latest(*reader) else {
-                    continue;
-                };
+            let seats: Vec<_> = self.counting(self.published[*ordinal].channel).collect();
+            for seat in seats {
+                let tracked = self.tracks(seat, *ordinal);
                 let incarnation = self.incarnation_mut(seat);
-                let lagging = *ordinal < incarnation.began;
+                let late = *ordinal < incarnation.began;
                 let paused = incarnation.subscription.status == SubscriptionStatus::Paused;
-                incarnation.owed.insert(*ordinal, Owed::new(lagging));
-                if lagging {
+                incarnation
+                    .owed
+                    .insert(*ordinal, Owed::new(late && tracked));
+                if tracked {
+                    self.published[*ordinal].required.insert(seat);
+                }
+                if late {
                     self.saw(Event::SubscribedBesidePublisher);
                 }
                 if paused {
@@ -134,7 +148,7 @@ impl Acceptor {
             }
             let published = &mut self.published[*ordinal];
             published.fate = Fate::Committed;
-            published.required = readers;
+            published.committed = Some(moment);
         }
     }
 

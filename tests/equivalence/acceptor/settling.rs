@@ -1,11 +1,22 @@
 //! Settling, by members.
 
+use std::collections::BTreeSet;
+
 use fanout_core::{Backoff, ErrorKind, Outcome, Result, SubscriptionOptions, Timestamp, Verdict};
 
 use super::dead::Dead;
 use super::incarnation::{How, Settled};
-use super::{Acceptor, Checked, Currency, Held, Seat, Violation, check, expect_error};
+use super::ordering::Release;
+use super::{Acceptor, Checked, Currency, Held, Seat, Turn, Violation, check, expect_error};
 use crate::coverage::Event;
+
+/// What the settlements of one call did so far, in the order in which they are judged.
+#[derive(Debug, Default)]
+struct Call {
+    judged: BTreeSet<Held>,
+    /// The lanes that a failure blocked.
+    blocked: BTreeSet<u16>,
+}
 
 impl Acceptor {
     /// A member settled deliveries.
@@ -31,11 +42,13 @@ impl Acceptor {
             settled.len(),
             outcomes.len()
         );
-        for ((held, verdict), outcome) in settled.iter().zip(outcomes) {
+        let mut call = Call::default();
+        for number in self.judged(settled, outcomes) {
+            let ((held, verdict), outcome) = (&settled[number], outcomes[number]);
             if outcome.is_effective() && self.handed[*held].session != session {
                 self.saw(Event::SettledByAnother);
             }
-            self.on_outcome(seat, *held, verdict, *outcome, now)
+            self.on_outcome(seat, *held, verdict, outcome, &mut call, now)
                 .map_err(|violation| {
                     violation.during(format_args!("settle: {:?}", self.handed[*held]))
                 })?;
@@ -49,37 +62,74 @@ impl Acceptor {
         held: Held,
         verdict: &Verdict,
         outcome: Outcome,
+        call: &mut Call,
         now: Timestamp,
     ) -> Checked {
         let currency = self.currency_for(seat, held, now);
-        self.handed[held].spent = true;
+        let turn = match verdict {
+            Verdict::Release => Turn::Now,
+            _ => self.turn(held, |_| false),
+        };
+        let again = !call.judged.insert(held);
         if currency == Currency::Expired {
             self.saw(Event::ExpiredReceipt);
         }
-        if outcome == Outcome::Stale {
-            check!(
-                currency != Currency::Certain,
-                "the lease is open now={now}, got stale"
-            );
-            self.saw(Event::StaleReceipt);
-            if currency == Currency::Expired {
-                self.void(held);
+        match outcome {
+            // A receipt is used once in a call, also when that was in vain.
+            Outcome::Stale if again => Ok(()),
+            Outcome::Stale | Outcome::Fenced => {
+                check!(
+                    currency != Currency::Certain,
+                    "the lease is open now={now}, got {outcome:?}"
+                );
+                self.saw(Event::StaleReceipt);
+                self.handed[held].spent = true;
+                self.void(held, currency);
+                Ok(())
             }
-            return Ok(());
+            Outcome::OutOfOrder => {
+                check!(
+                    currency != Currency::Stale && turn != Turn::Now,
+                    "the receipt is {currency:?}, its turn is {turn:?}, got {outcome:?}"
+                );
+                self.saw(Event::OutOfOrder);
+                self.vouch(held);
+                Ok(())
+            }
+            Outcome::Applied | Outcome::Retry { .. } | Outcome::DeadLettered => {
+                check!(
+                    currency != Currency::Stale,
+                    "the receipt is stale, got {outcome:?}"
+                );
+                check!(
+                    turn != Turn::Later,
+                    "an earlier message of the key is neither settled nor parked, got {outcome:?}"
+                );
+                self.handed[held].spent = true;
+                self.apply(held, verdict, outcome, call, now)
+            }
         }
-        check!(
-            currency != Currency::Stale,
-            "the receipt is stale, got {outcome:?}"
-        );
-        self.apply(held, verdict, outcome, now)
     }
 
-    /// The engine said that an expired receipt is stale: so it stays.
-    pub(super) fn void(&mut self, held: Held) {
+    /// The engine said that a receipt of this currency is stale: so it stays.
+    pub(super) fn void(&mut self, held: Held, currency: Currency) {
+        if !matches!(currency, Currency::Expired | Currency::Doubtful) {
+            return;
+        }
         let (seat, message) = (self.handed[held].seat, self.handed[held].message);
         if let Some(owed) = self.incarnation_mut(seat).owed.get_mut(&message) {
-            owed.lease = None;
-            owed.due = None;
+            // The lease is over, and engines may count that at once.
+            owed.stalls += 1;
+            owed.give_back();
+        }
+    }
+
+    /// The engine said that a receipt is good after all.
+    fn vouch(&mut self, held: Held) {
+        let (seat, message) = (self.handed[held].seat, self.handed[held].message);
+        let owed = self.incarnation_mut(seat).owed.get_mut(&message);
+        if let Some(lease) = owed.and_then(|owed| owed.lease.as_mut()) {
+            lease.doubtful = false;
         }
     }
 
@@ -88,6 +138,7 @@ impl Acceptor {
         held: Held,
         verdict: &Verdict,
         outcome: Outcome,
+        call: &mut Call,
         now: Timestamp,
     ) -> Checked {
         let (seat, message) = (self.handed[held].seat, self.handed[held].message);
@@ -102,8 +153,7 @@ impl Acceptor {
             (Verdict::Done, Outcome::Applied) => How::Done,
             (Verdict::Skip, Outcome::Applied) => How::Skipped,
             (Verdict::Release, Outcome::Applied) => {
-                owed.lease = None;
-                owed.due = None;
+                owed.give_back();
                 self.saw(Event::Release);
                 return Ok(());
             }
@@ -112,9 +162,8 @@ impl Acceptor {
                 owed.failures = attempt;
                 owed.last_error = Some(error.clone());
                 owed.due = Some(due);
-                owed.lease = None;
                 self.saw(Event::Retry);
-                return Ok(());
+                return self.set_aside(seat, message, call);
             }
             (Verdict::Fail(error), Outcome::DeadLettered) if attempt >= options.max_attempts => {
                 self.dead.push(Dead {
@@ -145,19 +194,57 @@ impl Acceptor {
         Ok(())
     }
 
+    /// A message failed and is to be tried again: it waits by itself, or its lane waits for it.
+    fn set_aside(&mut self, seat: Seat, message: usize, call: &mut Call) -> Checked {
+        let (tracked, blocks) = (self.tracks(seat, message), self.blocks(seat));
+        let Some(owed) = self.incarnation_mut(seat).owed.get_mut(&message) else {
+            return Err(Violation::new("the message is not owed"));
+        };
+        let place = owed.lease.take().map(|lease| lease.place);
+        if tracked {
+            return Ok(());
+        }
+        if !blocks {
+            owed.parked = true;
+            self.saw(Event::Parked);
+            return Ok(());
+        }
+        let lane = self.lane(message);
+        check!(
+            call.blocked.insert(lane),
+            "two failures block lane {lane}: one of them must release the other"
+        );
+        for release in self.block(seat, message, &place.unwrap_or_default()) {
+            self.saw(match release {
+                Release::Certain(_) => Event::HandEmptied,
+                Release::Doubtful(_) => Event::HandUnclear,
+            });
+        }
+        self.saw(Event::Blocked);
+        Ok(())
+    }
+
     /// The subscription owes the message no more.
     pub(super) fn settle(&mut self, seat: Seat, message: usize, how: How, in_transaction: bool) {
+        let (tracked, lane) = (self.tracks(seat, message), self.lane(message));
+        let blocks = self.blocks(seat);
         let incarnation = self.incarnation_mut(seat);
         let Some(owed) = incarnation.owed.remove(&message) else {
             return;
         };
+        if let Some(due) = owed.due.filter(|_| blocks && owed.lease.is_none()) {
+            incarnation.lingering.push((lane, due));
+        }
         let settled = Settled {
             how,
             attempts: owed.failures + 1,
             in_transaction,
         };
         incarnation.settled.insert(message, settled);
-        self.published[message].completed.insert(seat.reader);
+        incarnation.lane_stalls.remove(&lane);
+        if tracked {
+            self.published[message].completed.insert(seat);
+        }
     }
 }
 

@@ -19,16 +19,14 @@ impl Acceptor {
         let subscription = answer
             .as_ref()
             .map_err(|error| Violation::refused("built-in subscription", error))?;
-        let expected = Subscription {
+        let expected = self.fresh(
+            Reader::Queue,
             // The whole log is the group's, and it began with the log: either start says that.
-            start: subscription.start,
-            ..self.fresh(
-                Reader::Queue,
-                &SubscriptionOptions::default(),
-                subscription,
-                now,
-            )
-        };
+            subscription.start,
+            &SubscriptionOptions::default(),
+            subscription,
+            now,
+        );
         check!(
             *subscription == expected,
             "built-in subscription: must be {expected:?}, got {subscription:?}"
@@ -42,6 +40,7 @@ impl Acceptor {
     fn fresh(
         &self,
         reader: Reader,
+        start: StartPosition,
         options: &SubscriptionOptions,
         chosen: &Subscription,
         now: Timestamp,
@@ -52,7 +51,7 @@ impl Acceptor {
             group: reader.group(),
             group_index: chosen.group_index,
             status: Active,
-            start: StartPosition::FromNow,
+            start,
             options: options.clone(),
             subscribed_at: now,
             status_changed_at: now,
@@ -63,6 +62,7 @@ impl Acceptor {
     pub(crate) fn on_subscribe(
         &mut self,
         reader: Reader,
+        start: StartPosition,
         options: &SubscriptionOptions,
         answer: &Result<Subscription>,
         now: Timestamp,
@@ -86,7 +86,7 @@ impl Acceptor {
         let subscription = answer
             .as_ref()
             .map_err(|error| Violation::refused("subscribe", error))?;
-        let expected = self.fresh(reader, options, subscription, now);
+        let expected = self.fresh(reader, start, options, subscription, now);
         check!(
             *subscription == expected,
             "subscribe: must be {expected:?}, got {subscription:?}"
@@ -106,18 +106,18 @@ impl Acceptor {
                     subscription.id,
                     known.id
                 );
-                check!(
-                    known.status == Cancelled || known.group_index != subscription.group_index,
-                    "subscribe: index {} is that of {other:?}",
-                    subscription.group_index
-                );
             }
         }
+        self.check_index("subscribe", reader.channel(), subscription)?;
         let began = self.next_ordinal();
         let incarnations = self.subscribed.entry(reader).or_default();
+        let epoch = incarnations.len();
         incarnations.push(Incarnation::new(expected, began));
-        if incarnations.len() > 1 {
+        if epoch > 0 {
             self.saw(Event::SubscribedAnew);
+        }
+        if self.begin_at(Seat { reader, epoch }, start) {
+            self.saw(Event::StartInThePast);
         }
         Ok(())
     }
@@ -184,10 +184,7 @@ impl Acceptor {
             }
         }
         self.set_status(seat, Cancelled, now);
-        let owed = std::mem::take(&mut self.incarnation_mut(seat).owed);
-        for message in owed.into_keys() {
-            self.published[message].required.remove(&reader);
-        }
+        self.forgive(seat);
         self.expect_subscription("cancel", seat, answer)
     }
 

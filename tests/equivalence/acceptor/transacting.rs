@@ -2,19 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use fanout_core::{ErrorKind, Result, Timestamp};
+use fanout_core::{ErrorKind, ReceiptForm, Result, Timestamp};
 
 use super::incarnation::How;
 use super::{
-    Acceptor, Checked, Currency, Doom, Held, OpenTransaction, Violation, check, expect_error,
+    Acceptor, Checked, Currency, Doom, Held, OpenTransaction, Seat, Turn, Violation, check,
+    expect_error,
 };
 use crate::coverage::Event;
 use crate::op::Purpose;
-use crate::published::Fate;
+use crate::published::{Fate, Ordinal};
 
 impl Acceptor {
     pub(crate) fn on_open(&mut self, tx: u8, purpose: Purpose) {
-        self.transactions.insert(tx, OpenTransaction::new(purpose));
+        let began = self.next_moment();
+        self.transactions
+            .insert(tx, OpenTransaction::new(purpose, began));
     }
 
     /// Deliveries were settled in an open transaction.
@@ -37,11 +40,14 @@ impl Acceptor {
             .map(|held| (self.handed[*held].seat, self.handed[*held].message))
             .collect();
         let twice = messages.len() < settled.len();
-        let currencies: BTreeSet<_> = settled
+        let currencies: Vec<_> = settled
             .iter()
-            .map(|held| self.currency(*held, now) as u8)
+            .map(|held| self.currency(*held, now))
             .collect();
-        let any = |currency: Currency| currencies.contains(&(currency as u8));
+        let turns: Vec<_> = settled
+            .iter()
+            .map(|held| self.turn_in(tx, *held, &messages))
+            .collect();
         let pledged_here = !messages.is_disjoint(&self.transactions[&tx].pledged);
         // A message that a transaction has settled may still conflict, until it is accounted for.
         let settled_in_transaction = messages.iter().any(|(seat, message)| {
@@ -50,31 +56,47 @@ impl Acceptor {
                 .get(message)
                 .is_some_and(|settled| settled.in_transaction)
         });
-        let must_fail = twice || pledged_here || any(Currency::Stale);
-        let may_fail = must_fail || any(Currency::Expired);
-        let allowed = if settled_in_transaction || pledged_here {
-            &[ErrorKind::StaleReceipt, ErrorKind::Conflict][..]
-        } else {
-            &[ErrorKind::StaleReceipt][..]
-        };
+        let must_be_stale = twice || pledged_here || currencies.contains(&Currency::Stale);
+        let must_fail = must_be_stale || turns.contains(&Turn::Later);
+        let mut allowed = Vec::new();
+        if must_be_stale || currencies.iter().any(|one| *one != Currency::Certain) {
+            allowed.extend([ErrorKind::StaleReceipt, ErrorKind::Fenced]);
+        }
+        if settled_in_transaction || pledged_here {
+            allowed.push(ErrorKind::Conflict);
+        }
+        if turns.iter().any(|turn| *turn != Turn::Now) {
+            allowed.push(ErrorKind::OutOfOrder);
+        }
         match answer {
             Ok(()) => {
                 check!(
                     !must_fail,
-                    "settle_in: twice={twice} pledged={pledged_here} currencies={currencies:?}, \
-                     got ok"
+                    "settle_in: twice={twice} pledged={pledged_here} currencies={currencies:?} \
+                     turns={turns:?}, got ok"
                 );
                 self.transaction_mut(tx).pledged.extend(messages);
             }
             Err(error) => {
-                check!(may_fail, "settle_in: {:?}: {error}", error.kind());
-                expect_error("settle_in", answer, allowed)?;
-                self.saw(Event::StaleReceipt);
+                check!(
+                    !allowed.is_empty(),
+                    "settle_in: must succeed, got {:?}: {error}",
+                    error.kind()
+                );
+                expect_error("settle_in", answer, &allowed)?;
+                self.saw(match error.kind() {
+                    ErrorKind::OutOfOrder => Event::OutOfOrderInTransaction,
+                    _ => Event::StaleReceipt,
+                });
                 self.saw(Event::DoomedTransaction);
-                // That a message stands twice, or a subscription has ended, can be found out without
-                // failing a statement, and then the database's transaction goes on.
+                // That a message stands twice, or a subscription has ended, and all about cursors,
+                // can be found out without failing a statement, and then the database's transaction
+                // goes on.
                 let ended = messages.iter().any(|(seat, _)| !self.is_live(*seat));
-                let doom = if twice || ended {
+                let by_cursor = settled.iter().any(|held| {
+                    matches!(self.handed[*held].receipt.form(), ReceiptForm::Cursor(_))
+                });
+                let doom = if twice || ended || by_cursor {
                     Doom::Refused
                 } else {
                     Doom::Broken
@@ -83,6 +105,16 @@ impl Acceptor {
             }
         }
         Ok(())
+    }
+
+    /// Whether it is a message's turn to be settled in a transaction, after what it has settled and
+    /// together with others.
+    pub(crate) fn turn_in(&self, tx: u8, held: Held, with: &BTreeSet<(Seat, Ordinal)>) -> Turn {
+        let seat = self.handed[held].seat;
+        let pledged = &self.transactions[&tx].pledged;
+        self.turn(held, |other| {
+            pledged.contains(&(seat, other)) || with.contains(&(seat, other))
+        })
     }
 
     pub(crate) fn on_commit(&mut self, tx: u8, answer: &Result<()>) -> Checked {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use fanout_core::{
-    CompletionMode, DeleteTopic, ErrorKind, GroupName, JoinOptions, MAX_KEY_BYTES, MessageId,
-    NewMessage, Ordering, StartPosition, Subscribe, SubscriptionOptions, TopicConfig, TopicName,
+    DeleteTopic, ErrorKind, GroupName, JoinOptions, MAX_KEY_BYTES, MessageId, NewMessage,
+    OnFailure, Ordering, StartPosition, Subscribe, SubscriptionOptions, TopicConfig, TopicName,
     TopicUpdate, Transactional,
 };
 
@@ -12,11 +12,9 @@ use super::Driver;
 use crate::acceptor::{Checked, expect_error};
 use crate::coverage::Event;
 use crate::op::Bad;
-use crate::reader::{Channel, Reader};
+use crate::reader::{Channel, LeaseLength, Reader};
 
-use ErrorKind::{
-    InvalidInput, SubscriptionNotFound, TooLarge, TopicExists, TopicNotFound, Unsupported,
-};
+use ErrorKind::{InvalidInput, SubscriptionNotFound, TooLarge, TopicExists, TopicNotFound};
 
 impl<B: Transactional> Driver<'_, B> {
     pub(super) async fn refuse(&mut self, bad: Bad) -> Checked {
@@ -27,16 +25,18 @@ impl<B: Transactional> Driver<'_, B> {
             | Bad::PublishNulKey
             | Bad::PublishToNoTopic => self.refuse_publish(bad).await,
             Bad::PublishInNothing => self.refuse_publish_in().await,
-            Bad::CreateAgain | Bad::CreateInvalid | Bad::CreateWithCursors | Bad::UpdateInvalid => {
+            Bad::CreateAgain | Bad::CreateInvalid | Bad::UpdateInvalid => {
                 self.refuse_topic(bad).await
             }
             Bad::SubscribeToNoTopic
-            | Bad::SubscribePerKey
-            | Bad::SubscribeFromBeginning
+            | Bad::SubscribeInOtherOrder
+            | Bad::SubscribeBlockingWithoutOrder
             | Bad::SubscribeInvalid => self.refuse_subscribe(bad).await,
-            Bad::PauseNobody | Bad::CancelNobody | Bad::BeatNobody | Bad::ReadNobody => {
-                self.refuse_group(bad).await
-            }
+            Bad::SeekNobody
+            | Bad::PauseNobody
+            | Bad::CancelNobody
+            | Bad::BeatNobody
+            | Bad::ReadNobody => self.refuse_group(bad).await,
             Bad::JoinNoTopic | Bad::JoinNobody | Bad::JoinNoGroup | Bad::JoinGroupOfQueue => {
                 self.refuse_join(bad).await
             }
@@ -94,13 +94,6 @@ impl<B: Transactional> Driver<'_, B> {
                 };
                 (create(nowhere(), config).await, InvalidInput)
             }
-            Bad::CreateWithCursors => {
-                let config = TopicConfig {
-                    completion_mode: CompletionMode::OffsetWatermark,
-                    ..TopicConfig::default()
-                };
-                (create(nowhere(), config).await, Unsupported)
-            }
             _ => {
                 let update = TopicUpdate {
                     block_writes_on_zero_subscriptions: Some(true),
@@ -118,21 +111,31 @@ impl<B: Transactional> Driver<'_, B> {
     async fn refuse_subscribe(&self, bad: Bad) -> Checked {
         let known = self.topic(Channel::PubSub);
         let default = SubscriptionOptions::default();
+        let reader = Reader::Group(0);
         let (topic, subscribe, kind) = match bad {
             Bad::SubscribeToNoTopic => (nowhere(), Subscribe::default(), TopicNotFound),
-            Bad::SubscribePerKey => {
+            Bad::SubscribeInOtherOrder => {
+                let options = reader.options(LeaseLength::Long, self.orders);
+                let live = self.acceptor.latest(reader);
+                if !live.is_some_and(|seat| self.acceptor.is_live(seat)) {
+                    return Ok(());
+                }
                 let options = SubscriptionOptions {
-                    ordering: Ordering::PerKey,
+                    ordering: match options.ordering {
+                        Ordering::Unordered => Ordering::PerKey,
+                        Ordering::PerKey => Ordering::Unordered,
+                    },
+                    on_failure: OnFailure::Park,
+                    ..options
+                };
+                (known, options.into(), InvalidInput)
+            }
+            Bad::SubscribeBlockingWithoutOrder => {
+                let options = SubscriptionOptions {
+                    on_failure: OnFailure::Block,
                     ..default
                 };
-                (known, options.into(), Unsupported)
-            }
-            Bad::SubscribeFromBeginning => {
-                let subscribe = Subscribe {
-                    start: StartPosition::FromBeginning,
-                    options: default,
-                };
-                (known, subscribe, Unsupported)
+                (known, options.into(), InvalidInput)
             }
             _ => {
                 let options = SubscriptionOptions {
@@ -142,7 +145,7 @@ impl<B: Transactional> Driver<'_, B> {
                 (known, options.into(), InvalidInput)
             }
         };
-        let group = Reader::Group(0).group();
+        let group = reader.group();
         let answer = self.backend.subscribe(&topic, &group, subscribe).await;
         expect_error("subscribe", &answer, &[kind])
     }
@@ -162,6 +165,11 @@ impl<B: Transactional> Driver<'_, B> {
                     &self.backend.resume(&topic, &nobody).await,
                     not_found,
                 )
+            }
+            Bad::SeekNobody => {
+                let to = StartPosition::FromBeginning;
+                let answer = self.backend.seek(&topic, &nobody, to).await;
+                expect_error("seek", &answer, not_found)
             }
             Bad::CancelNobody => expect_error(
                 "cancel",
@@ -225,6 +233,11 @@ impl<B: Transactional> Driver<'_, B> {
         expect_error("pending", &answer, not_found)?;
         let answer = backend.accounting(&nowhere, MessageId(0), 1).await;
         expect_error("accounting", &answer, not_found)?;
+        let answer = backend.watermark(&nowhere).await;
+        expect_error("watermark", &answer, not_found)?;
+        let to = StartPosition::FromNow;
+        let answer = backend.seek(&nowhere, &group, to).await;
+        expect_error("seek", &answer, not_found)?;
         let answer = backend.pause(&nowhere, &group).await;
         expect_error("pause", &answer, not_found)?;
         let answer = backend.cancel(&nowhere, &group).await;

@@ -6,11 +6,14 @@ use fanout_core::{
 };
 use std::time::Duration;
 
-use super::{Driver, MEMBERS, Seated};
+use super::{Driver, FAR, MEMBERS, Seated};
 use crate::acceptor::{Checked, Held, expect_error};
 use crate::handler::Handling;
 use crate::op::{Expire, Pick, Source, Tick};
 use crate::reader::{LeaseLength, Reader};
+
+/// An engine may first look what there is, or give up lanes, and deliver at the next call.
+const FETCHES: usize = 3;
 
 impl<B: Transactional> Driver<'_, B> {
     pub(super) async fn join(&mut self, reader: Reader) -> Checked<Option<Seated>> {
@@ -90,7 +93,13 @@ impl<B: Transactional> Driver<'_, B> {
         else {
             return Ok(());
         };
-        self.fetch(&member, usize::from(limit)).await.map(drop)
+        for _ in 0..FETCHES {
+            let fetched = self.fetch(&member, usize::from(limit)).await?;
+            if !fetched.is_empty() || self.acceptor.owes(member.seat) == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn fetch(&mut self, member: &Seated, limit: usize) -> Checked<Vec<Held>> {
@@ -161,8 +170,12 @@ impl<B: Transactional> Driver<'_, B> {
             .on_extend(member.seat, &picked, by.duration(), &answer, self.now())
     }
 
-    /// Moves the clock, but to the end of no open lease.
+    /// Moves the clock, but to the end of no open lease. The next message may be published at its
+    /// end, though.
     pub(super) fn tick(&mut self, tick: Tick) {
+        if self.acceptor.stalls_are_near_their_limit() {
+            return;
+        }
         let now = self.now();
         let first = self.acceptor.open_until(now).into_iter().min();
         let to = match (first, tick) {
@@ -184,6 +197,7 @@ impl<B: Transactional> Driver<'_, B> {
         self.clock.set(match expire {
             Expire::To => last,
             Expire::Beyond => last + Duration::from_millis(2500),
+            Expire::FarBeyond => last + FAR,
         });
     }
 }

@@ -11,6 +11,7 @@ mod transacting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fanout_core::{
     Clock, DeleteTopic, ManualClock, Member, OpenTx, Semantics, Timestamp, Topic, TopicConfig,
@@ -22,10 +23,14 @@ use crate::coverage::Seen;
 use crate::handler::Handler;
 use crate::history::History;
 use crate::op::{Op, Purpose};
-use crate::reader::{Channel, Reader};
+use crate::reader::{Channel, Order, Reader};
+use crate::terms::Terms;
 
 /// Most members at a time.
 const MEMBERS: usize = 6;
+
+/// Longer than anybody holds a lane after the last word.
+const FAR: Duration = Duration::from_secs(120);
 
 /// An engine under a history.
 pub(crate) struct Driver<'a, B: Transactional> {
@@ -33,6 +38,8 @@ pub(crate) struct Driver<'a, B: Transactional> {
     clock: &'a ManualClock,
     handler: &'a Handler,
     maintained: bool,
+    orders: [Order; 3],
+    terms: Terms,
     acceptor: Acceptor,
     members: Vec<Seated>,
     open: BTreeMap<u8, Box<dyn OpenTx<Tx = B::Tx>>>,
@@ -54,9 +61,10 @@ pub(crate) async fn run<B: Transactional>(
     backend: &B,
     clock: &ManualClock,
     topics: &BTreeMap<Channel, TopicName>,
+    terms: Terms,
     history: &History,
 ) -> Checked<(Ending, Seen)> {
-    let mut driver = Driver::begin(backend, clock, topics, history).await?;
+    let mut driver = Driver::begin(backend, clock, topics, terms, history).await?;
     for (step, op) in history.ops.iter().enumerate() {
         let under = |violation: Violation| violation.during(format_args!("{}. {op:?}", step + 1));
         driver.step(op).await.map_err(under)?;
@@ -65,6 +73,7 @@ pub(crate) async fn run<B: Transactional>(
     let at_end = |violation: Violation| violation.during("in the end");
     driver.drain().await.map_err(at_end)?;
     driver.observe().await.map_err(at_end)?;
+    driver.check_watermarks(true).await.map_err(at_end)?;
     driver.account().await.map_err(at_end)?;
     driver.delete().await.map_err(at_end)?;
     Ok((driver.acceptor.ending(), driver.acceptor.seen().clone()))
@@ -75,19 +84,22 @@ impl<'a, B: Transactional> Driver<'a, B> {
         backend: &'a B,
         clock: &'a ManualClock,
         names: &BTreeMap<Channel, TopicName>,
+        terms: Terms,
         history: &'a History,
     ) -> Checked<Self> {
         let mut topics = BTreeMap::new();
         for channel in Channel::ALL {
-            let config = match channel {
-                Channel::PubSub => TopicConfig {
-                    block_writes_on_zero_subscriptions: history.blocks_writes,
-                    ..TopicConfig::default()
-                },
-                Channel::Queue => TopicConfig {
-                    semantics: Semantics::Queue,
-                    ..TopicConfig::default()
-                },
+            let semantics = match channel {
+                Channel::PubSub => Semantics::PubSub,
+                Channel::Queue => Semantics::Queue,
+            };
+            let config = TopicConfig {
+                semantics,
+                completion_mode: terms.mode,
+                lanes: history.lanes,
+                block_writes_on_zero_subscriptions: history.blocks_writes
+                    && semantics == Semantics::PubSub,
+                ..TopicConfig::default()
             };
             let topic = created(backend, &names[&channel], config).await?;
             topics.insert(channel, topic);
@@ -102,6 +114,8 @@ impl<'a, B: Transactional> Driver<'a, B> {
             clock,
             handler: &history.handler,
             maintained: history.maintained,
+            orders: history.orders,
+            terms,
             acceptor,
             members: Vec::new(),
             open: BTreeMap::new(),
@@ -136,7 +150,12 @@ impl<'a, B: Transactional> Driver<'a, B> {
                 Some(tx) => self.rollback(tx).await,
                 None => Ok(()),
             },
-            Op::Subscribe { reader, lease } => self.subscribe(reader, lease).await,
+            Op::Subscribe {
+                reader,
+                lease,
+                start,
+            } => self.subscribe(reader, lease, start).await,
+            Op::Seek { reader, to } => self.seek(reader, to).await,
             Op::Pause { reader } => self.pause(reader).await,
             Op::Resume { reader } => self.resume(reader).await,
             Op::Cancel { reader } => self.cancel(reader).await,
@@ -177,13 +196,15 @@ impl<'a, B: Transactional> Driver<'a, B> {
         }
     }
 
-    async fn maintain(&mut self) -> Checked {
-        self.backend
+    /// One round of maintenance; tells whether there was nothing to do.
+    async fn maintain(&mut self) -> Checked<bool> {
+        let report = self
+            .backend
             .maintain()
             .await
             .map_err(|error| Violation::refused("maintain", &error))?;
         self.acceptor.on_maintain();
-        Ok(())
+        Ok(report.is_idle())
     }
 
     /// Everything is settled, so the topics can go; their dead letters stay.

@@ -29,6 +29,18 @@ impl<B: Transactional> Driver<'_, B> {
                 .check_stats(channel, &stats, &pending, self.now())?;
             self.check_dead_letters(channel).await?;
         }
+        self.check_watermarks(self.terms.exact_watermark).await
+    }
+
+    pub(super) async fn check_watermarks(&mut self, exact: bool) -> Checked {
+        for channel in Channel::ALL {
+            let read = read(
+                "watermark",
+                self.backend.watermark(&self.topic(channel)).await,
+            )?;
+            let now = self.now();
+            self.acceptor.check_watermark(channel, &read, exact, now)?;
+        }
         Ok(())
     }
 

@@ -20,17 +20,19 @@ impl<B: Transactional> Driver<'_, B> {
             .iter()
             .filter(|member| number % 4 > 0 && useful(member))
             .collect();
-        if useful.is_empty() {
-            return self
-                .members
-                .get(number % self.members.len().max(1))
-                .cloned();
-        }
-        useful.get(number % useful.len()).copied().cloned()
+        let found = match useful.len() {
+            0 => self.members.get(number % self.members.len().max(1)),
+            _ => useful.get(number % useful.len()).copied(),
+        };
+        let found = found?;
+        Some(Seated {
+            seat: self.acceptor.present(found.seat),
+            ..found.clone()
+        })
     }
 
     pub(super) fn has_something_to_fetch(&self, member: &Seated) -> bool {
-        self.acceptor.owes(member.seat) > 0
+        self.acceptor.owes(self.acceptor.present(member.seat)) > 0
     }
 
     pub(super) fn has_something_in_hand(&self, member: &Seated) -> bool {

@@ -1,5 +1,7 @@
 //! Publishing.
 
+use std::time::Duration;
+
 use fanout_core::{NewMessage, Transactional};
 
 use super::Driver;
@@ -11,13 +13,19 @@ use crate::reader::Channel;
 impl<B: Transactional> Driver<'_, B> {
     fn batch(&self, batch: Batch) -> Vec<NewMessage> {
         let first = self.acceptor.next_ordinal();
-        (0..usize::from(batch.messages))
-            .map(|n| message(first + n, batch.key.filter(|_| n % 2 == 0)))
+        (0..batch.messages)
+            .map(|n| message(first + usize::from(n), batch.keys.of(n)))
             .collect()
+    }
+
+    /// No two batches have one time, so that a time means the same messages on every engine.
+    fn pass_a_moment(&self) {
+        self.clock.advance(Duration::from_micros(1));
     }
 
     pub(super) async fn publish(&mut self, channel: Channel, batch: Batch) -> Checked {
         let (topic, messages) = (self.topic(channel), self.batch(batch));
+        self.pass_a_moment();
         let answer = self.backend.publish(&topic, messages.clone()).await;
         self.acceptor
             .on_publish(channel, &messages, &answer, self.now())
@@ -28,6 +36,7 @@ impl<B: Transactional> Driver<'_, B> {
             return Ok(());
         };
         let (topic, messages) = (self.topic(channel), self.batch(batch));
+        self.pass_a_moment();
         let Some(open) = self.open.get_mut(&tx) else {
             return Ok(());
         };

@@ -1,25 +1,61 @@
 //! The life cycle of subscriptions.
 
-use fanout_core::{DeleteTopic, ErrorKind, Subscribe, Transactional};
+use std::time::Duration;
+
+use fanout_core::{DeleteTopic, ErrorKind, MessageId, StartPosition, Subscribe, Transactional};
 
 use super::Driver;
 use crate::acceptor::{Checked, expect_error};
 use crate::coverage::Event;
+use crate::op::Start;
 use crate::reader::{Channel, LeaseLength, Reader};
 
 impl<B: Transactional> Driver<'_, B> {
-    pub(super) async fn subscribe(&mut self, reader: Reader, lease: LeaseLength) -> Checked {
-        let options = reader.options(lease);
+    pub(super) async fn subscribe(
+        &mut self,
+        reader: Reader,
+        lease: LeaseLength,
+        start: Start,
+    ) -> Checked {
+        let options = reader.options(lease, self.orders);
+        let start = self.position(reader.channel(), start);
+        let subscribe = Subscribe {
+            start,
+            options: options.clone(),
+        };
         let answer = self
             .backend
-            .subscribe(
-                &self.topic(reader.channel()),
-                &reader.group(),
-                Subscribe::from(options.clone()),
-            )
+            .subscribe(&self.topic(reader.channel()), &reader.group(), subscribe)
             .await;
         self.acceptor
-            .on_subscribe(reader, &options, &answer, self.now())
+            .on_subscribe(reader, start, &options, &answer, self.now())
+    }
+
+    pub(super) async fn seek(&mut self, reader: Reader, to: Start) -> Checked {
+        let topic = self.topic(reader.channel());
+        let to = self.position(reader.channel(), to);
+        let answer = self.backend.seek(&topic, &reader.group(), to).await;
+        self.acceptor.on_seek(reader, to, &answer)
+    }
+
+    /// Names the same messages on every engine, though their ids and times may differ.
+    fn position(&self, channel: Channel, start: Start) -> StartPosition {
+        let positions = self.acceptor.positions(channel);
+        let find = |number: u8| positions.get(usize::from(number) % (positions.len() + 1));
+        let beyond = || self.now() + Duration::from_secs(1);
+        let time = |number| find(number).map_or_else(beyond, |(_, at)| *at);
+        match start {
+            Start::Now => StartPosition::FromNow,
+            Start::Beginning => StartPosition::FromBeginning,
+            Start::Message(number) => StartPosition::FromMessage(match find(number) {
+                Some((id, _)) => *id,
+                None => MessageId(positions.last().map_or(0, |(id, _)| id.0) + 1_000),
+            }),
+            Start::Time(number) => StartPosition::FromTimestamp(time(number)),
+            Start::After(number) => {
+                StartPosition::FromTimestamp(time(number) + Duration::from_micros(1))
+            }
+        }
     }
 
     pub(super) async fn pause(&mut self, reader: Reader) -> Checked {

@@ -3,7 +3,7 @@
 use fanout_core::{Receipt, Transactional};
 
 use super::Driver;
-use crate::acceptor::{Checked, Currency, Doom, Held, Violation};
+use crate::acceptor::{Checked, Currency, Doom, Held, Turn, Violation};
 use crate::handler::Handling;
 use crate::op::{Pick, Purpose, Source};
 use crate::reader::Reader;
@@ -83,15 +83,18 @@ impl<B: Transactional> Driver<'_, B> {
         handling == Handling::Done && !self.acceptor.is_pledged_elsewhere(tx, held)
     }
 
-    /// Those that must be valid, each message once.
-    fn certain(&self, tx: u8, reader: Reader, picked: Vec<Held>) -> Vec<Held> {
+    /// Those that must be valid and in order, each message once.
+    fn certain(&self, tx: u8, reader: Reader, mut picked: Vec<Held>) -> Vec<Held> {
         let mut messages = self.acceptor.transaction(tx).pledged.clone();
+        // As they were delivered, so that one makes way for the next.
+        picked.sort_unstable();
         picked
             .into_iter()
             .filter(|held| {
                 let handed = self.acceptor.handed(*held);
                 handed.seat.reader == reader
                     && self.acceptor.currency(*held, self.now()) == Currency::Certain
+                    && self.acceptor.turn_in(tx, *held, &messages) == Turn::Now
                     && messages.insert((handed.seat, handed.message))
             })
             .collect()

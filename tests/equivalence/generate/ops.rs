@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::handler::Handling;
-use crate::op::{Bad, Batch, Expire, Op, Pick, Purpose, Source, Tick};
+use crate::op::{Bad, Batch, Expire, Keys, Op, Pick, Purpose, Source, Start, Tick};
 use crate::reader::{Channel, LeaseLength, Reader};
 
 pub(super) fn op() -> impl Strategy<Value = Op> {
@@ -16,7 +16,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         4 => Just(Op::Maintain),
         9 => prop_oneof![
             select(vec![Tick::Half, Tick::Brink]).prop_map(Op::Tick),
-            select(vec![Expire::To, Expire::Beyond]).prop_map(Op::Expire),
+            expire().prop_map(Op::Expire),
         ],
         1 => channel().prop_map(|channel| Op::Delete { channel }),
         3 => select(Bad::ALL.to_vec()).prop_map(Op::Bad),
@@ -38,7 +38,9 @@ fn transaction() -> impl Strategy<Value = Op> {
 
 fn subscription() -> impl Strategy<Value = Op> {
     prop_oneof![
-        6 => (reader(), lease()).prop_map(|(reader, lease)| Op::Subscribe { reader, lease }),
+        6 => (reader(), lease(), start())
+            .prop_map(|(reader, lease, start)| Op::Subscribe { reader, lease, start }),
+        2 => (reader(), start()).prop_map(|(reader, to)| Op::Seek { reader, to }),
         3 => reader().prop_map(|reader| Op::Pause { reader }),
         3 => reader().prop_map(|reader| Op::Resume { reader }),
         2 => reader().prop_map(|reader| Op::Cancel { reader }),
@@ -79,7 +81,46 @@ pub(super) fn lease() -> impl Strategy<Value = LeaseLength> {
 }
 
 pub(super) fn batch() -> impl Strategy<Value = Batch> {
-    (1..=4_u8, prop::option::of(0..3_u8)).prop_map(|(messages, key)| Batch { messages, key })
+    (1..=4_u8, keys()).prop_map(|(messages, keys)| Batch { messages, keys })
+}
+
+pub(super) fn keyed() -> impl Strategy<Value = Batch> {
+    (2..=4_u8, 0..Keys::COUNT).prop_map(|(messages, key)| Batch {
+        messages,
+        keys: Keys::One(key),
+    })
+}
+
+fn keys() -> impl Strategy<Value = Keys> {
+    let key = 0..Keys::COUNT;
+    prop_oneof![
+        2 => Just(Keys::None),
+        3 => key.clone().prop_map(Keys::One),
+        2 => key.clone().prop_map(Keys::EveryOther),
+        3 => key.prop_map(Keys::Round),
+    ]
+}
+
+pub(super) fn start() -> impl Strategy<Value = Start> {
+    prop_oneof![
+        3 => Just(Start::Now),
+        5 => past(),
+    ]
+}
+
+/// Mostly where something lies behind.
+pub(super) fn past() -> impl Strategy<Value = Start> {
+    let number = 0..32_u8;
+    prop_oneof![
+        2 => Just(Start::Beginning),
+        3 => number.clone().prop_map(Start::Message),
+        1 => number.clone().prop_map(Start::Time),
+        1 => number.prop_map(Start::After),
+    ]
+}
+
+pub(super) fn expire() -> impl Strategy<Value = Expire> {
+    select(vec![Expire::To, Expire::Beyond, Expire::FarBeyond])
 }
 
 pub(super) fn source() -> impl Strategy<Value = Source> {

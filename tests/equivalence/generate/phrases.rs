@@ -3,7 +3,11 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::ops::{batch, channel, lease, pick, reader};
+use super::ops::{past, start};
+use super::words::{
+    end, expire, fetch, handle, handle_latest, join, open, publish, publish_in, publish_keyed,
+    settle_in, subscribe, subscribe_in_the_past, tick,
+};
 use crate::op::{Expire, Op, Purpose, Source};
 use crate::reader::Reader;
 
@@ -17,6 +21,12 @@ pub(super) fn phrase() -> impl Strategy<Value = Vec<Op>> {
         2 => a_publisher_is_overtaken(),
         2 => the_group_starts_anew(),
         3 => the_group_rests(),
+        2 => the_group_begins_in_the_past(),
+        2 => the_group_is_moved(),
+        3 => a_key_is_handled_backwards(),
+        3 => a_failure_holds_a_lane_up(),
+        3 => a_member_falls_silent(),
+        2 => publishers_of_a_key_overlap(),
     ]
 }
 
@@ -114,6 +124,93 @@ fn the_group_rests() -> BoxedStrategy<Vec<Op>> {
     })
 }
 
+fn the_group_begins_in_the_past() -> BoxedStrategy<Vec<Op>> {
+    of_a_group(|reader| {
+        some(vec![
+            publish(),
+            publish_in(),
+            Just(Op::Cancel { reader }).boxed(),
+            subscribe_in_the_past(reader),
+            join(reader),
+            fetch(),
+            end(),
+        ])
+    })
+}
+
+fn the_group_is_moved() -> BoxedStrategy<Vec<Op>> {
+    let reader =
+        prop_oneof![4 => select(vec![0, 1, 2]).prop_map(Reader::Group), 1 => Just(Reader::Queue)];
+    let to = prop_oneof![1 => start(), 2 => past()];
+    (reader, to)
+        .prop_flat_map(|(reader, to)| {
+            some(vec![
+                publish(),
+                fetch(),
+                handle(Source::Hand),
+                publish_in(),
+                Just(Op::Seek { reader, to }).boxed(),
+                fetch(),
+                handle(Source::Past),
+                end(),
+            ])
+        })
+        .boxed()
+}
+
+/// The latest first, which is out of order.
+fn a_key_is_handled_backwards() -> BoxedStrategy<Vec<Op>> {
+    some(vec![
+        publish_keyed(),
+        fetch(),
+        handle_latest(),
+        settle_in(),
+        handle_latest(),
+        handle(Source::Hand),
+    ])
+}
+
+fn a_failure_holds_a_lane_up() -> BoxedStrategy<Vec<Op>> {
+    some(vec![
+        publish_keyed(),
+        publish(),
+        fetch(),
+        fetch(),
+        handle(Source::Hand),
+        fetch(),
+        handle(Source::Group),
+        tick(),
+        fetch(),
+    ])
+}
+
+fn a_member_falls_silent() -> BoxedStrategy<Vec<Op>> {
+    some(vec![
+        publish(),
+        fetch(),
+        Just(Op::Expire(Expire::FarBeyond)).boxed(),
+        fetch(),
+        fetch(),
+        fetch(),
+        handle(Source::Past),
+    ])
+}
+
+/// Which of them comes first is the engine's choice.
+fn publishers_of_a_key_overlap() -> BoxedStrategy<Vec<Op>> {
+    some(vec![
+        publish_in(),
+        open(Purpose::Transform),
+        publish_keyed(),
+        end(),
+        fetch(),
+        end(),
+        fetch(),
+        handle(Source::Group),
+        handle(Source::Group),
+    ])
+}
+
 fn of_a_group(phrase: impl Fn(Reader) -> BoxedStrategy<Vec<Op>>) -> BoxedStrategy<Vec<Op>> {
     prop_oneof![
         phrase(Reader::Group(0)),
@@ -121,72 +218,4 @@ fn of_a_group(phrase: impl Fn(Reader) -> BoxedStrategy<Vec<Op>>) -> BoxedStrateg
         phrase(Reader::Group(2)),
     ]
     .boxed()
-}
-
-fn publish() -> BoxedStrategy<Op> {
-    (channel(), batch())
-        .prop_map(|(channel, batch)| Op::Publish { channel, batch })
-        .boxed()
-}
-
-fn open(purpose: Purpose) -> BoxedStrategy<Op> {
-    Just(Op::Open { purpose }).boxed()
-}
-
-fn publish_in() -> BoxedStrategy<Op> {
-    (0..4_u8, channel(), batch())
-        .prop_map(|(tx, channel, batch)| Op::PublishIn { tx, channel, batch })
-        .boxed()
-}
-
-fn settle_in() -> BoxedStrategy<Op> {
-    (0..4_u8, reader(), pick())
-        .prop_map(|(tx, reader, pick)| Op::SettleIn {
-            tx,
-            reader,
-            source: Source::Hand,
-            pick,
-        })
-        .boxed()
-}
-
-/// Mostly a commit.
-fn end() -> BoxedStrategy<Op> {
-    prop_oneof![
-        4 => (0..4_u8).prop_map(|tx| Op::Commit { tx }),
-        1 => (0..4_u8).prop_map(|tx| Op::Rollback { tx }),
-    ]
-    .boxed()
-}
-
-fn subscribe(reader: Reader) -> BoxedStrategy<Op> {
-    lease()
-        .prop_map(move |lease| Op::Subscribe { reader, lease })
-        .boxed()
-}
-
-fn join(reader: Reader) -> BoxedStrategy<Op> {
-    Just(Op::Join { reader }).boxed()
-}
-
-fn fetch() -> BoxedStrategy<Op> {
-    (1..24_u8, 1..=5_u8)
-        .prop_map(|(member, limit)| Op::Fetch { member, limit })
-        .boxed()
-}
-
-fn handle(source: Source) -> BoxedStrategy<Op> {
-    (1..24_u8, pick())
-        .prop_map(move |(member, pick)| Op::Handle {
-            member,
-            source,
-            pick,
-        })
-        .boxed()
-}
-
-fn expire() -> BoxedStrategy<Op> {
-    select(vec![Expire::To, Expire::Beyond])
-        .prop_map(Op::Expire)
-        .boxed()
 }

@@ -1,10 +1,15 @@
 //! Planted bugs.
 
+use fanout_core::CompletionMode;
+
 /// What is wrong with an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
     /// Nothing: then the acceptor must accept.
     None,
+    /// Nothing either: it makes other choices than the memory engine where they are the engine's to
+    /// make. Delivers late and little, and takes no receipt after its end.
+    Different,
     /// Hands the last delivery out again.
     DeliversTwice,
     /// Lets leases end before they should.
@@ -41,10 +46,66 @@ pub(crate) enum Flaw {
     StartsOver,
     /// Counts a message as settled by all when one group has settled it.
     Miscounts,
+    /// Hands a batch out in the wrong order.
+    InvertsKeys,
+    /// Hands out the second message of a key, and the first when its lease has ended.
+    DeliversAhead,
+    /// Says that a settlement out of order was applied.
+    SettlesOutOfOrder,
+    /// Goes on with a lane that waits for a failed message.
+    DeliversBlocked,
+    /// Does not deliver again what failed and was set aside.
+    ForgetsParked,
+    /// A seek passes over the first message at the position.
+    SeekForgets,
+    /// Starts one message later than it was told to.
+    StartsOffByOne,
+    /// Takes for settled what is only decided.
+    MarksUnsettled,
+    /// Takes for decided what is still being published.
+    MarksUndecided,
 }
 
 impl Flaw {
-    pub(crate) const ALL: [Self; 18] = [
+    /// Whether an engine can have it on topics of this mode.
+    pub(crate) fn shows_in(self, mode: CompletionMode) -> bool {
+        // Nothing is accounted for by message where cursors are read.
+        self != Self::Miscounts || mode == CompletionMode::ReferenceCounting
+    }
+
+    /// What the acceptor must say of it, among other things: each of its checks is thus known to work.
+    pub(crate) fn symptom(self) -> &'static str {
+        match self {
+            Self::None | Self::Different => "",
+            Self::DeliversTwice => "is not its own",
+            Self::EndsLeasesEarly | Self::ForgetsReleases => "stats: must be in_flight",
+            Self::IgnoresLimit => "were asked for",
+            Self::LosesMessages
+            | Self::LosesLateCommits
+            | Self::SeekForgets
+            | Self::StartsOffByOne => "owes also",
+            Self::ForgetsAttempts => "got attempt 1",
+            Self::ForgetsFailures => "failure 1 waits",
+            Self::BuriesEarly => "gave DeadLettered",
+            Self::AcceptsStale => "the receipt is stale, got Applied",
+            Self::PassesOverForeign => "must be refused with [ForeignReceipt]",
+            Self::DeliversUncommitted
+            | Self::DeliversToLater
+            | Self::ForgetsRollbacks
+            | Self::SettlesHalf => "does not owe",
+            Self::DeliversWhilePaused => "a paused group got",
+            Self::StartsOver => "subscribe: must be",
+            Self::Miscounts => "accounting: ",
+            Self::InvertsKeys | Self::DeliversAhead => "comes before message",
+            Self::SettlesOutOfOrder => "neither settled nor parked, got Applied",
+            Self::DeliversBlocked => "waits for message",
+            Self::ForgetsParked => "not drained",
+            Self::MarksUnsettled => "not all is settled",
+            Self::MarksUndecided => "not all is decided",
+        }
+    }
+
+    pub(crate) const ALL: [Self; 27] = [
         Self::DeliversTwice,
         Self::EndsLeasesEarly,
         Self::IgnoresLimit,
@@ -63,5 +124,14 @@ impl Flaw {
         Self::SettlesHalf,
         Self::StartsOver,
         Self::Miscounts,
+        Self::InvertsKeys,
+        Self::DeliversAhead,
+        Self::SettlesOutOfOrder,
+        Self::DeliversBlocked,
+        Self::ForgetsParked,
+        Self::SeekForgets,
+        Self::StartsOffByOne,
+        Self::MarksUnsettled,
+        Self::MarksUndecided,
     ];
 }

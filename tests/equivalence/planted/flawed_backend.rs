@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use fanout_core::{
     Backend, DeadLetter, DeleteTopic, GroupName, GroupStats, JoinOptions, MaintenanceReport,
-    Member, MessageAccounting, MessageId, NewMessage, OpenTx, Receipt, Result, Subscribe,
-    Subscription, Topic, TopicConfig, TopicName, TopicUpdate, Transactional,
+    Member, MessageAccounting, MessageId, NewMessage, OpenTx, Receipt, Result, Settlement,
+    StartPosition, Subscribe, Subscription, Topic, TopicConfig, TopicName, TopicUpdate,
+    Transactional, Watermark,
 };
 use fanout_memory::MemoryBackend;
 use parking_lot::Mutex;
@@ -67,7 +68,39 @@ impl Backend for FlawedBackend {
             // Fails when there is nothing to start over.
             let _ = self.inner.cancel(topic, group).await;
         }
-        self.inner.subscribe(topic, group, subscribe).await
+        let fresh = match self.inner.subscription(topic, group).await {
+            Ok(before) => !before.status.is_live(),
+            Err(_) => true,
+        };
+        let start = subscribe.start;
+        let subscription = self.inner.subscribe(topic, group, subscribe).await?;
+        match start {
+            StartPosition::FromMessage(id) if fresh && self.flaw == Flaw::StartsOffByOne => {
+                let next = StartPosition::FromMessage(MessageId(id.0 + 1));
+                self.inner.seek(topic, group, next).await
+            }
+            _ => Ok(subscription),
+        }
+    }
+
+    async fn seek(
+        &self,
+        topic: &TopicName,
+        group: &GroupName,
+        to: StartPosition,
+    ) -> Result<Subscription> {
+        let subscription = self.inner.seek(topic, group, to).await?;
+        if self.flaw == Flaw::SeekForgets {
+            let group = (*group != GroupName::queue()).then_some(group);
+            let member = self
+                .inner
+                .join(topic, group, JoinOptions::default())
+                .await?;
+            for delivery in member.fetch(1).await?.deliveries {
+                member.settle(&[Settlement::skip(delivery.receipt)]).await?;
+            }
+        }
+        Ok(subscription)
     }
 
     async fn pause(&self, topic: &TopicName, group: &GroupName) -> Result<Subscription> {
@@ -100,7 +133,9 @@ impl Backend for FlawedBackend {
         messages: Vec<NewMessage>,
     ) -> Result<Vec<MessageId>> {
         let ids = self.inner.publish(topic, messages).await?;
-        self.notes.lock().commit(topic, &ids);
+        let mut notes = self.notes.lock();
+        notes.draw(topic, &ids);
+        notes.commit(topic, &ids);
         Ok(ids)
     }
 
@@ -124,7 +159,25 @@ impl Backend for FlawedBackend {
     }
 
     async fn stats(&self, topic: &TopicName) -> Result<Vec<GroupStats>> {
-        self.inner.stats(topic).await
+        let mut listed = self.inner.stats(topic).await?;
+        let notes = self.notes.lock();
+        for stats in &mut listed {
+            notes.gloss_over(topic, stats);
+        }
+        Ok(listed)
+    }
+
+    async fn watermark(&self, topic: &TopicName) -> Result<Watermark> {
+        let mut watermark = self.inner.watermark(topic).await?;
+        match self.flaw {
+            Flaw::MarksUnsettled => watermark.id = watermark.decided,
+            Flaw::MarksUndecided => {
+                let drawn = self.notes.lock().drawn.get(topic).copied();
+                watermark.decided = drawn.unwrap_or(watermark.decided);
+            }
+            _ => {}
+        }
+        Ok(watermark)
     }
 
     async fn pending(
@@ -187,6 +240,7 @@ impl Transactional for FlawedBackend {
             .inner
             .publish_in(tx.inner.tx(), topic, messages)
             .await?;
+        self.notes.lock().draw(topic, &ids);
         tx.published.push((topic.clone(), ids.clone()));
         Ok(ids)
     }

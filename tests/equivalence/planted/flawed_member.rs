@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fanout_core::{
-    Backend, Delivery, ErrorKind, Extension, Fetched, Member, MemberCounters, MemberName,
-    MessageId, Outcome, Receipt, ReceiptForm, Result, Settlement, Subscription, SubscriptionStatus,
-    TrackedReceipt, Verdict,
+    Backend, CursorReceipt, Delivery, ErrorKind, Extension, Fetched, GroupIndex, Member,
+    MemberCounters, MemberName, MessageId, Ordering, Outcome, Receipt, ReceiptForm, Result,
+    Settlement, Subscription, SubscriptionStatus, TrackedReceipt, Verdict,
 };
 use fanout_memory::MemoryBackend;
 use parking_lot::Mutex;
 
 use super::Flaw;
-use super::notes::Notes;
+use super::notes::{Hidden, Notes};
 
 #[derive(Debug)]
 pub(super) struct FlawedMember {
@@ -24,15 +24,30 @@ pub(super) struct FlawedMember {
 }
 
 impl FlawedMember {
-    /// The receipt with something else in it.
-    fn forged(receipt: &Receipt, forge: impl FnOnce(&mut TrackedReceipt)) -> Receipt {
-        match *receipt.form() {
-            ReceiptForm::Tracked(mut form) => {
-                forge(&mut form);
-                Receipt::new(ReceiptForm::Tracked(form))
+    /// The receipt, as if it were of the first attempt.
+    fn of_first_attempt(receipt: &Receipt) -> Receipt {
+        Receipt::new(match *receipt.form() {
+            ReceiptForm::Tracked(form) => {
+                ReceiptForm::Tracked(TrackedReceipt { attempt: 1, ..form })
             }
-            ReceiptForm::Cursor(_) => *receipt,
-        }
+            ReceiptForm::Cursor(form) => ReceiptForm::Cursor(CursorReceipt { attempt: 1, ..form }),
+        })
+    }
+
+    /// The receipt, as if it were another delivery to another group.
+    fn of_group(receipt: &Receipt, group: GroupIndex) -> Receipt {
+        Receipt::new(match *receipt.form() {
+            ReceiptForm::Tracked(form) => ReceiptForm::Tracked(TrackedReceipt {
+                group,
+                token: -form.token,
+                ..form
+            }),
+            ReceiptForm::Cursor(form) => ReceiptForm::Cursor(CursorReceipt {
+                group,
+                delivery: -form.delivery,
+                ..form
+            }),
+        })
     }
 
     /// Something that others got and that this group was never owed.
@@ -56,10 +71,7 @@ impl FlawedMember {
             .iter()
             .find(|other| other.message.topic == topic && !owed(other.message.id));
         Ok(foreign.map(|other| Delivery {
-            receipt: Self::forged(&other.receipt, |form| {
-                form.group = group_index;
-                form.token = -form.token;
-            }),
+            receipt: Self::of_group(&other.receipt, group_index),
             ..other.clone()
         }))
     }
@@ -76,11 +88,26 @@ impl FlawedMember {
         fetched
     }
 
+    /// The settlements' numbers in order of delivery.
+    fn as_delivered(&self, settlements: &[Settlement]) -> Vec<usize> {
+        let notes = self.notes.lock();
+        let place = |receipt: Receipt| notes.delivered.iter().position(|d| d.receipt == receipt);
+        let mut numbers: Vec<_> = (0..settlements.len()).collect();
+        numbers.sort_by_key(|number| place(settlements[*number].receipt));
+        numbers
+    }
+
     /// One settlement, done wrong.
     async fn settle_wrongly(&self, settlement: &Settlement) -> Result<Outcome> {
         let receipt = settlement.receipt;
         let with = |verdict: Verdict| Settlement { receipt, verdict };
         let options = self.inner.subscription().options;
+        if self.flaw == Flaw::DeliversBlocked
+            && matches!(settlement.verdict, Verdict::Fail(_))
+            && let Some(outcome) = self.keep_away(receipt).await?
+        {
+            return Ok(outcome);
+        }
         let wrong = match (self.flaw, &settlement.verdict) {
             (Flaw::ForgetsReleases, Verdict::Release) => {
                 let extended = self.inner.extend(&[receipt], options.lease).await?;
@@ -107,7 +134,8 @@ impl FlawedMember {
             outcomes => outcomes?[0],
         };
         Ok(match (self.flaw, &settlement.verdict, outcome) {
-            (Flaw::AcceptsStale, Verdict::Done, Outcome::Stale) => Outcome::Applied,
+            (Flaw::AcceptsStale, Verdict::Done, Outcome::Stale)
+            | (Flaw::SettlesOutOfOrder, Verdict::Done, Outcome::OutOfOrder) => Outcome::Applied,
             (Flaw::BuriesEarly, Verdict::Fail(_), Outcome::Applied) => Outcome::DeadLettered,
             (Flaw::ForgetsFailures, Verdict::Fail(_), Outcome::Applied) => {
                 let now = self.backend.topics().await?.first().map(|t| t.created_at);
@@ -132,18 +160,25 @@ impl Member for FlawedMember {
     }
 
     async fn fetch(&self, limit: usize) -> Result<Fetched> {
-        let mut fetched = match self.flaw {
-            Flaw::DeliversWhilePaused => self.fetch_while_paused(limit).await?,
-            Flaw::IgnoresLimit if limit > 0 => self.inner.fetch(limit + 1).await?,
-            _ => self.inner.fetch(limit).await?,
-        };
         let fetches = {
             let mut notes = self.notes.lock();
             notes.fetches += 1;
             notes.fetches
         };
+        let mut fetched = match self.flaw {
+            Flaw::Different if limit > 0 && fetches % 3 == 0 => self.inner.fetch(1).await?,
+            Flaw::DeliversWhilePaused => self.fetch_while_paused(limit).await?,
+            Flaw::IgnoresLimit if limit > 0 => self.inner.fetch(limit + 1).await?,
+            _ => self.inner.fetch(limit).await?,
+        };
         let deliveries = &mut fetched.deliveries;
         match self.flaw {
+            Flaw::Different if fetches % 2 == 0 => {
+                let deliveries = std::mem::take(deliveries);
+                let release = |d: Delivery| Settlement::release(d.receipt);
+                let released: Vec<_> = deliveries.into_iter().map(release).collect();
+                self.inner.settle(&released).await?;
+            }
             Flaw::DeliversTwice if deliveries.len() < limit => {
                 let topic = self.inner.subscription().topic;
                 let notes = self.notes.lock();
@@ -157,8 +192,11 @@ impl Member for FlawedMember {
                     .await?;
             }
             Flaw::LosesMessages if fetches % 3 == 0 => {
-                if let Some(lost) = deliveries.pop() {
-                    self.inner.settle(&[Settlement::skip(lost.receipt)]).await?;
+                if let Some(last) = deliveries.last() {
+                    let skip = [Settlement::skip(last.receipt)];
+                    if self.inner.settle(&skip).await?[0].is_effective() {
+                        deliveries.pop();
+                    }
                 }
             }
             Flaw::LosesLateCommits => {
@@ -171,12 +209,42 @@ impl Member for FlawedMember {
             Flaw::ForgetsAttempts => {
                 for delivery in deliveries.iter_mut() {
                     delivery.attempt = 1;
-                    delivery.receipt = Self::forged(&delivery.receipt, |form| form.attempt = 1);
+                    delivery.receipt = Self::of_first_attempt(&delivery.receipt);
                 }
             }
             Flaw::DeliversToLater if deliveries.len() < limit => {
                 let delivered = self.notes.lock().delivered.clone();
                 deliveries.extend(self.earlier(&delivered).await?);
+            }
+            Flaw::InvertsKeys => deliveries.reverse(),
+            Flaw::DeliversAhead => {
+                let again = |key: &str| {
+                    let same = |d: &&Delivery| d.message.key.as_deref() == Some(key);
+                    deliveries.iter().filter(same).count() > 1
+                };
+                let ahead = |d: &Delivery| d.message.key.as_deref().is_some_and(again);
+                if let Some(first) = deliveries.iter().position(ahead) {
+                    deliveries.remove(first);
+                }
+            }
+            Flaw::ForgetsParked => {
+                let Subscription {
+                    topic,
+                    group,
+                    options,
+                    ..
+                } = self.inner.subscription();
+                let parked = |d: &mut Delivery| {
+                    options.ordering == Ordering::PerKey
+                        && matches!(d.receipt.form(), ReceiptForm::Tracked(_))
+                };
+                let parked = deliveries.extract_if(.., parked).map(|d| Hidden {
+                    topic: topic.clone(),
+                    group: group.clone(),
+                    until: d.until,
+                    lane: None,
+                });
+                self.notes.lock().hidden.extend(parked);
             }
             _ => {}
         }
@@ -193,19 +261,30 @@ impl Member for FlawedMember {
             | Flaw::BuriesEarly
             | Flaw::ForgetsFailures
             | Flaw::PassesOverForeign
+            | Flaw::SettlesOutOfOrder
+            | Flaw::DeliversBlocked
             | Flaw::AcceptsStale => {
-                let mut outcomes = Vec::new();
-                for settlement in settlements {
-                    outcomes.push(self.settle_wrongly(settlement).await?);
+                let mut outcomes = vec![Outcome::Stale; settlements.len()];
+                for number in self.as_delivered(settlements) {
+                    outcomes[number] = self.settle_wrongly(&settlements[number]).await?;
                 }
                 Ok(outcomes)
             }
+            Flaw::Different => self.settle_in_time(settlements).await,
             _ => self.inner.settle(settlements).await,
         }
     }
 
     async fn extend(&self, receipts: &[Receipt], by: Duration) -> Result<Vec<Extension>> {
-        self.inner.extend(receipts, by).await
+        let extensions = self.inner.extend(receipts, by).await?;
+        let mut notes = self.notes.lock();
+        for (receipt, extension) in receipts.iter().zip(&extensions) {
+            if let Extension::Extended { until } = extension {
+                notes.extended.insert(*receipt, *until);
+            }
+        }
+        drop(notes);
+        Ok(extensions)
     }
 
     async fn heartbeat(&self) -> Result<Subscription> {

@@ -13,6 +13,9 @@ use crate::output::{Output, plain, trimmed};
 /// How often a line is printed where the table cannot be redrawn.
 const LINE_EVERY: Duration = Duration::from_secs(2);
 
+/// Most groups that a line names one by one.
+const NAMED: usize = 8;
+
 /// What the board shows besides the groups.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Progress {
@@ -107,12 +110,19 @@ impl Board {
         groups: &[(Group, GroupStats)],
     ) -> Result<()> {
         let mut line = self.head(progress);
-        for (group, stats) in groups {
+        if groups.len() > NAMED {
+            let owing = groups.iter().filter(|(_, stats)| stats.pending > 0);
             line.push_str(&format!(
-                ", {} owes {}",
-                group.name,
-                thousands(stats.pending)
+                ", {} of {} groups owe {}",
+                owing.count(),
+                groups.len(),
+                thousands(groups.iter().map(|(_, stats)| stats.pending).sum())
             ));
+        } else {
+            for (group, stats) in groups {
+                let pending = thousands(stats.pending);
+                line.push_str(&format!(", {} owes {pending}", group.name));
+            }
         }
         output.line(line)?;
         output.flush()

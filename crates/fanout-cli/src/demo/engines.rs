@@ -91,9 +91,8 @@ impl Demo {
             return Ok(());
         }
         output.line(format_args!(
-            "{} messages to {} groups, {place} (seed {})",
+            "{} messages, {place} (seed {})",
             super::board::thousands(self.messages),
-            self.groups,
             self.seed
         ))?;
         output.flush()

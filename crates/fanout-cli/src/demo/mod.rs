@@ -1,4 +1,4 @@
-//! `fanout demo`: the main job, with its accounting proved.
+//! `fanout demo`: the main job, with its accounting proved, on a topic of each mode.
 //!
 //! ```text
 //! publisher ──► transactions, some rolled back ──► topic ──► groups of differing behaviour
@@ -10,6 +10,7 @@
 mod args;
 mod behaviour;
 mod board;
+mod books;
 mod cast;
 mod chance;
 mod engines;

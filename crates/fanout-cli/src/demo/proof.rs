@@ -1,68 +1,17 @@
 //! The proof: what the engine says, against what publishers and handlers witnessed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use fanout::{Backend, GroupName, MessageId, Result, TopicName};
+use fanout::{Backend, CompletionMode, GroupName, MessageId, TopicName};
 
 use super::board::{numbers, thousands};
+use super::books::Books;
 use super::group::Group;
 use super::publisher::Published;
 use super::sightings::Seen;
 use crate::failure::{Failure, Result as CliResult};
 use crate::output::{Output, trimmed};
 use crate::record::Record;
-
-/// How much of the accounting is read at once.
-const PAGE: usize = 5_000;
-
-/// The engine's own accounting.
-struct Books {
-    /// The messages that it has on record, each with how many groups must settle it.
-    required: HashMap<MessageId, usize>,
-    settled: HashMap<GroupName, HashSet<MessageId>>,
-    dead: HashMap<GroupName, HashSet<MessageId>>,
-    pending: HashMap<GroupName, u64>,
-}
-
-impl Books {
-    async fn read<B: Backend + ?Sized>(
-        backend: &B,
-        topic: &TopicName,
-        groups: &[Group],
-    ) -> Result<Self> {
-        let mut books = Self {
-            required: HashMap::new(),
-            settled: HashMap::new(),
-            dead: HashMap::new(),
-            pending: HashMap::new(),
-        };
-        let mut after = MessageId(0);
-        loop {
-            let page = backend.accounting(topic, after, PAGE).await?;
-            let Some(last) = page.last() else {
-                break;
-            };
-            after = last.id;
-            for message in page {
-                books.required.insert(message.id, message.required.len());
-                for group in message.completed {
-                    books.settled.entry(group).or_default().insert(message.id);
-                }
-            }
-        }
-        for group in groups {
-            let letters = backend
-                .dead_letters(topic, Some(&group.name), books.required.len() + 1)
-                .await?;
-            let ids = letters.into_iter().map(|letter| letter.message.id);
-            books.dead.insert(group.name.clone(), ids.collect());
-        }
-        for stats in backend.stats(topic).await? {
-            books.pending.insert(stats.group, stats.pending);
-        }
-        Ok(books)
-    }
-}
 
 /// What is proved of one group. Every field but the first four must be zero.
 #[derive(Debug)]
@@ -130,8 +79,8 @@ impl GroupProof {
             ] == [0; 6]
     }
 
-    fn record(&self) -> Record {
-        Record::new()
+    fn record(&self, record: Record) -> Record {
+        record
             .with("group", self.name.as_str())
             .with("done", self.done)
             .with("dead_lettered", self.dead)
@@ -158,63 +107,86 @@ fn unwitnessed(seen: &Seen, settled: &HashSet<MessageId>) -> u64 {
     settled.iter().filter(|id| !witnessed(id)).count() as u64
 }
 
+/// What is proved of a topic.
+struct Proof {
+    mode: CompletionMode,
+    groups: Vec<GroupProof>,
+    /// The engine's records are complete.
+    recorded: bool,
+    watermark: MessageId,
+    /// The watermark has come to the last message that was committed.
+    settled_to_the_end: bool,
+    published: u64,
+}
+
+impl Proof {
+    fn of(mode: CompletionMode, groups: &[Group], published: &Published, books: &Books) -> Self {
+        let groups = groups.iter();
+        Self {
+            mode,
+            groups: groups
+                .map(|group| GroupProof::of(group, published, books))
+                .collect(),
+            recorded: books.complete,
+            watermark: books.watermark,
+            settled_to_the_end: (published.committed.keys()).all(|id| *id <= books.watermark),
+            published: published.committed.len() as u64,
+        }
+    }
+
+    fn holds(&self) -> bool {
+        self.recorded && self.settled_to_the_end && self.wrong().next().is_none()
+    }
+
+    /// Groups that do not add up.
+    fn wrong(&self) -> impl Iterator<Item = &str> {
+        let wrong = |proof: &&GroupProof| !proof.adds_up(self.published);
+        let wrong = self.groups.iter().filter(wrong);
+        wrong.map(|proof| proof.name.as_str())
+    }
+}
+
 /// Reads the books, prints the proof, and fails unless all of it adds up.
 pub(super) async fn prove<B: Backend + ?Sized>(
     backend: &B,
     topic: &TopicName,
+    mode: CompletionMode,
     groups: &[Group],
     published: &Published,
     output: &mut Output,
 ) -> CliResult<()> {
-    let books = Books::read(backend, topic, groups).await?;
-    let proofs: Vec<_> = groups
-        .iter()
-        .map(|group| GroupProof::of(group, published, &books))
-        .collect();
-    let total = published.committed.len() as u64;
-    // Whoever was subscribed from the start must settle each message, and no other is on record.
-    let recorded = books.required.len() == published.committed.len()
-        && published
-            .committed
-            .keys()
-            .all(|id| books.required.get(id) == Some(&groups.len()));
-    let holds = recorded && proofs.iter().all(|proof| proof.adds_up(total));
-    print(&proofs, published, recorded, holds, output)?;
+    let books = Books::read(backend, topic, mode, groups, published).await?;
+    let proof = Proof::of(mode, groups, published, &books);
+    print(&proof, published, output)?;
     output.flush()?;
-    if holds {
+    if proof.holds() {
         return Ok(());
     }
-    let wrong: Vec<_> = proofs
-        .iter()
-        .filter(|proof| !proof.adds_up(total))
-        .map(|proof| proof.name.as_str())
-        .collect();
     Err(Failure::Accounting(format!(
-        "the accounting does not add up groups=`{}` log_is_complete=`{recorded}`; please report it with the seed",
-        wrong.join(",")
+        "the accounting does not add up mode=`{mode}` groups=`{}` log_is_complete=`{}` \
+         watermark=`{}` settled_to_the_end=`{}`; please report it with the seed",
+        proof.wrong().collect::<Vec<_>>().join(","),
+        proof.recorded,
+        proof.watermark,
+        proof.settled_to_the_end,
     )))
 }
 
-fn print(
-    proofs: &[GroupProof],
-    published: &Published,
-    recorded: bool,
-    holds: bool,
-    output: &mut Output,
-) -> CliResult<()> {
-    let committed = published.committed.len() as u64;
+fn print(proof: &Proof, published: &Published, output: &mut Output) -> CliResult<()> {
+    let committed = proof.published;
     let rolled_back = published.rolled_back.len() as u64;
     if output.is_json() {
-        proofs
-            .iter()
-            .try_for_each(|proof| output.json(&proof.record()))?;
-        let summary = Record::new()
+        let mode = || Record::new().with("mode", proof.mode.as_str());
+        (proof.groups.iter()).try_for_each(|group| output.json(&group.record(mode())))?;
+        let summary = mode()
             .with("published", committed)
             .with("rolled_back", rolled_back)
             .with("commits", published.commits)
             .with("rollbacks", published.rollbacks)
-            .with("log_is_complete", recorded)
-            .with("adds_up", holds);
+            .with("log_is_complete", proof.recorded)
+            .with("watermark", proof.watermark.get())
+            .with("settled_to_the_end", proof.settled_to_the_end)
+            .with("adds_up", proof.holds());
         return output.json(&summary);
     }
     output.line(format_args!(
@@ -234,7 +206,7 @@ fn print(
         "rolled back seen",
         "redelivered",
     ];
-    let rows = proofs.iter().map(|proof| {
+    let rows = proof.groups.iter().map(|proof| {
         vec![
             proof.name.to_string(),
             thousands(committed),
@@ -247,10 +219,10 @@ fn print(
         ]
     });
     output.line(trimmed(numbers(&headers, rows)))?;
-    if holds {
+    if proof.holds() {
         output.line(
             "the accounting adds up: each group settled every committed message exactly once, \
-             by the engine's records and by what handlers saw",
+             by the engine's records and by what handlers saw; the watermark is at the last one",
         )?;
     }
     Ok(())
@@ -268,7 +240,8 @@ mod tests {
     fn group() -> Group {
         let args = Demo {
             messages: 3,
-            groups: 1,
+            groups: None,
+            mode: None,
             postgres: false,
             workers: 1,
             payload: 0,
@@ -296,7 +269,8 @@ mod tests {
             rollbacks: 1,
         };
         let books = Books {
-            required: ids().map(|id| (id, 1)).collect(),
+            complete: true,
+            watermark: MessageId(4),
             settled: [(group.name.clone(), ids().collect())].into(),
             dead: [(group.name.clone(), [MessageId(4)].into())].into(),
             pending: [(group.name.clone(), 0)].into(),
@@ -379,6 +353,20 @@ mod tests {
             let total = published.committed.len() as u64;
             assert!(!proof.adds_up(total), "{what}: {proof:?}");
         }
+    }
+
+    #[test]
+    fn the_whole_needs_complete_books_and_the_watermark_at_the_end() {
+        type Wrong = fn(&mut Books);
+        let holds = |wrong: Wrong| {
+            let (group, published, mut books) = sound();
+            wrong(&mut books);
+            Proof::of(CompletionMode::default(), &[group], &published, &books).holds()
+        };
+        assert!(holds(|_| {}));
+        assert!(!holds(|books| books.complete = false));
+        assert!(!holds(|books| books.watermark = MessageId(3)));
+        assert!(!holds(|books| books.settled.clear()));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use fanout::{
 use tokio::time::{Instant, sleep};
 
 use super::Demo;
+use super::args::Part;
 use super::board::{Board, Progress};
 use super::cast::Cast;
 use super::group::Group;
@@ -22,7 +23,7 @@ use crate::signal::Interrupt;
 /// After how long without any progress the demo gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs all of it on a topic of its own, and deletes that whatever happens.
+/// Runs its parts one after another.
 pub(super) async fn run<B: Transactional>(
     backend: B,
     args: &Demo,
@@ -30,10 +31,32 @@ pub(super) async fn run<B: Transactional>(
     output: &mut Output,
 ) -> CliResult<()> {
     let backend = Arc::new(backend);
+    for part in args.parts() {
+        on_a_topic(&backend, part, args, interrupt, output).await?;
+    }
+    Ok(())
+}
+
+/// Runs one on a topic of its own, and deletes that whatever happens.
+async fn on_a_topic<B: Transactional>(
+    backend: &Arc<B>,
+    part: Part,
+    args: &Demo,
+    interrupt: &Interrupt,
+    output: &mut Output,
+) -> CliResult<()> {
+    if !output.is_json() {
+        output.line(format_args!("\n{} groups, {}", part.groups, part.mode))?;
+        output.flush()?;
+    }
     let suffix = SystemClock.now().as_micros();
     let topic = TopicName::new(format!("fanout-demo-{suffix}-{}", std::process::id()))?;
-    backend.create_topic(&topic, TopicConfig::default()).await?;
-    let shown = show(&backend, &topic, args, interrupt, output).await;
+    let config = TopicConfig {
+        completion_mode: part.mode,
+        ..TopicConfig::default()
+    };
+    backend.create_topic(&topic, config).await?;
+    let shown = show(backend, &topic, part, args, interrupt, output).await;
     let deleted = backend.delete_topic(&topic, DeleteTopic::Forced).await;
     shown?;
     Ok(deleted?)
@@ -42,11 +65,12 @@ pub(super) async fn run<B: Transactional>(
 async fn show<B: Transactional>(
     backend: &Arc<B>,
     topic: &TopicName,
+    part: Part,
     args: &Demo,
     interrupt: &Interrupt,
     output: &mut Output,
 ) -> CliResult<()> {
-    let groups = (0..args.groups.into())
+    let groups = (0..part.groups.into())
         .map(|index| Group::new(index, args))
         .collect::<Result<Vec<_>>>()?;
     for group in &groups {
@@ -60,7 +84,7 @@ async fn show<B: Transactional>(
     .await;
     let published = cast.end().await;
     watched?;
-    prove(&**backend, topic, &groups, &published?, output).await
+    prove(&**backend, topic, part.mode, &groups, &published?, output).await
 }
 
 /// Shows where things stand until all is published and settled.

@@ -11,6 +11,8 @@ fn on_memory_it_proves_its_accounting() {
     let text = run(&["demo", "--messages", "3000", "--payload", "64"]).ok();
     for part in [
         "memory engine",
+        "4 groups, reference-counting",
+        "18 groups, offset-watermark",
         "committed 3,000 of 3,000",
         "fast",
         "slow",
@@ -23,20 +25,32 @@ fn on_memory_it_proves_its_accounting() {
     }
 }
 
+/// Of each mode: so many groups, and a summary.
 #[track_caller]
-fn adds_up(ran: Ran, messages: u64) {
-    let lines = ran.json();
-    let (summary, groups) = lines.split_last().unwrap();
-    assert_eq!(summary["adds_up"], true, "{summary}");
-    assert_eq!(summary["published"], messages);
-    for group in groups {
-        let count = |name: &str| group[name].as_u64().unwrap();
-        assert_eq!(count("done") + count("dead_lettered"), messages, "{group}");
-        for name in ["pending", "missing", "settled_twice", "rolled_back_seen"] {
-            assert_eq!(count(name), 0, "{group}");
+fn adds_up(ran: Ran, messages: u64, modes: &[(&str, usize)]) {
+    let mut lines = ran.json().into_iter();
+    for (mode, groups) in modes {
+        for group in lines.by_ref().take(*groups) {
+            assert_eq!(group["mode"], *mode);
+            let count = |name: &str| group[name].as_u64().unwrap();
+            assert_eq!(count("done") + count("dead_lettered"), messages, "{group}");
+            for name in ["pending", "missing", "settled_twice", "rolled_back_seen"] {
+                assert_eq!(count(name), 0, "{group}");
+            }
         }
+        let summary = lines.next().unwrap();
+        assert_eq!(summary["mode"], *mode);
+        for name in ["adds_up", "log_is_complete", "settled_to_the_end"] {
+            assert_eq!(summary[name], true, "{summary}");
+        }
+        assert_eq!(summary["published"], messages);
+        assert!(summary["watermark"].as_u64() >= Some(messages), "{summary}");
     }
+    assert_eq!(lines.next(), None);
 }
+
+const COUNTING: &str = "reference-counting";
+const CURSORS: &str = "offset-watermark";
 
 #[test]
 fn more_groups_than_behaviours_and_few_messages_add_up_too() {
@@ -56,21 +70,25 @@ fn more_groups_than_behaviours_and_few_messages_add_up_too() {
         "--seed",
         "5",
     ]);
-    adds_up(ran, 7);
+    adds_up(ran, 7, &[(COUNTING, 9), (CURSORS, 9)]);
 }
 
 #[test]
 fn it_fails_crashes_and_rolls_back_for_real() {
-    let lines = run(&["demo", "--json", "--messages", "5000"]).json();
-    let group = |name: &str| -> &Value {
-        let found = lines.iter().find(|line| line["group"] == name);
-        found.unwrap()
-    };
-    assert!(group("flaky")["dead_lettered"].as_u64() > Some(0));
-    assert!(group("flaky")["redelivered"].as_u64() > Some(0));
-    assert!(group("crashing")["redelivered"].as_u64() > Some(0));
-    assert_eq!(group("fast")["redelivered"], 0);
-    assert!(lines.last().unwrap()["rolled_back"].as_u64() > Some(0));
+    for mode in [COUNTING, CURSORS] {
+        let args = ["demo", "--json", "--messages", "5000", "--groups", "4"];
+        let lines = run(&[&args[..], &["--mode", mode]].concat()).json();
+        assert_eq!(lines.len(), 5);
+        let group = |name: &str| -> &Value {
+            let found = lines.iter().find(|line| line["group"] == name);
+            found.unwrap()
+        };
+        assert!(group("flaky")["dead_lettered"].as_u64() > Some(0));
+        assert!(group("flaky")["redelivered"].as_u64() > Some(0));
+        assert!(group("crashing")["redelivered"].as_u64() > Some(0));
+        assert_eq!(group("fast")["redelivered"], 0);
+        assert!(lines.last().unwrap()["rolled_back"].as_u64() > Some(0));
+    }
 }
 
 #[test]
@@ -96,10 +114,19 @@ fn a_reader_that_leaves_is_no_failure() {
 async fn on_a_database_it_leaves_no_topic_behind() {
     let database = Database::migrated().await;
     let args = ["demo", "--json", "--messages", "1000"];
-    adds_up(database.run_args(&args), 1_000);
+    let both = [(COUNTING, 4), (CURSORS, 18)];
+    adds_up(database.run_args(&args), 1_000, &both);
     // The URL on the command line counts as well.
-    let url = ["--database-url", database.url()];
-    adds_up(run(&[&args[..], &url].concat()), 1_000);
+    let of_command = [
+        "--database-url",
+        database.url(),
+        "--mode",
+        CURSORS,
+        "--groups",
+        "5",
+    ];
+    let ran = run(&[&args[..], &of_command].concat());
+    adds_up(ran, 1_000, &[(CURSORS, 5)]);
     assert_eq!(database.run("topic list --json").json(), [] as [Value; 0]);
 }
 
@@ -111,8 +138,6 @@ async fn without_a_schema_it_says_what_to_do() {
 
 #[test]
 fn on_a_throwaway_cluster_it_needs_nothing() {
-    adds_up(
-        run(&["demo", "--postgres", "--json", "--messages", "500"]),
-        500,
-    );
+    let ran = run(&["demo", "--postgres", "--json", "--messages", "500"]);
+    adds_up(ran, 500, &[(COUNTING, 4), (CURSORS, 18)]);
 }

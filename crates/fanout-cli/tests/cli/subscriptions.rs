@@ -108,9 +108,119 @@ async fn refusals_have_codes_of_their_own() {
     database
         .run("subscription subscribe t g --lease 0s")
         .fails(3, &["lease"]);
-    for unsupported in ["--from beginning", "--ordering per-key"] {
-        database
-            .run(&format!("subscription subscribe t g {unsupported}"))
-            .fails(9, &[]);
+    database
+        .run("subscription subscribe t g --on-failure block")
+        .fails(3, &["per-key"]);
+    database
+        .run("subscription seek t g --to now")
+        .fails(4, &["t"]);
+    database
+        .run("subscription seek nope g --to now")
+        .fails(4, &["nope"]);
+    database.run("subscription subscribe t g").ok();
+    database
+        .run("subscription subscribe t g --ordering per-key")
+        .fails(3, &["ordering"]);
+    database.run("subscription cancel t g").ok();
+    database
+        .run("subscription seek t g --to beginning")
+        .fails(5, &["CANCELLED"]);
+}
+
+/// Ids of the messages that a group owes.
+fn pending(database: &Database, group: &str) -> Vec<i64> {
+    let listed = database.run(&format!("subscription pending t {group} --json"));
+    let id = |line: &serde_json::Value| line["id"].as_i64().unwrap();
+    listed.json().iter().map(id).collect()
+}
+
+#[tokio::test]
+async fn a_group_may_start_in_the_past() {
+    let database = Database::migrated().await;
+    for mode in ["reference-counting", "offset-watermark"] {
+        database.run(&format!("topic create t --mode {mode}")).ok();
+        database.run("subscription subscribe t first").ok();
+        database.run("publish t a b c").ok();
+        let ids = pending(&database, "first");
+        database.run("consume t first --once").ok();
+        let middle = format!("message:{}", ids[1]);
+        for (group, from, owed) in [
+            ("now", "now", &ids[3..]),
+            ("beginning", "beginning", &ids[..]),
+            ("message", &middle, &ids[1..]),
+            ("past", "timestamp:2000-01-01T00:00:00.000000Z", &ids[..]),
+            ("future", "timestamp:2999-12-31T00:00:00.000000Z", &ids[3..]),
+        ] {
+            let made = database
+                .run(&format!(
+                    "subscription create t {group} --from {from} --json"
+                ))
+                .json();
+            assert_eq!(made[0]["start"], from, "as it was given");
+            // Tracked messages of before are handed over by maintenance.
+            database.run("maintain --once").ok();
+            assert_eq!(pending(&database, group), owed, "{mode} {group}");
+        }
+        database.run("topic delete t --force").ok();
     }
+}
+
+#[tokio::test]
+async fn order_and_what_a_failure_does_can_be_chosen() {
+    let database = Database::migrated().await;
+    database.run("topic create t --mode offset-watermark").ok();
+    let made = database
+        .run("subscription subscribe t g --ordering per-key --on-failure block --json")
+        .json();
+    assert_eq!(made[0]["ordering"], "per-key");
+    assert_eq!(made[0]["on_failure"], "block");
+    database.run("publish t --key k 1 2 3 4 5 6 7").ok();
+    let consumed = database.run("consume t g --once --batch 3 --json").json();
+    let payloads: Vec<_> = consumed.iter().map(|message| &message["payload"]).collect();
+    assert_eq!(payloads, ["1", "2", "3", "4", "5", "6", "7"]);
+}
+
+#[tokio::test]
+async fn a_seek_tells_what_it_moved() {
+    let database = Database::migrated().await;
+    for mode in ["reference-counting", "offset-watermark"] {
+        database.run(&format!("topic create t --mode {mode}")).ok();
+        database.run("subscription subscribe t g").ok();
+        database.run("publish t a b c d").ok();
+        let ids = pending(&database, "g");
+        database.run("consume t g --max 3").ok();
+        let to = format!("message:{}", ids[1]);
+        let moved = database
+            .run(&format!("subscription seek t g --to {to} --json"))
+            .json()
+            .remove(0);
+        for (name, value) in [
+            ("topic", json!("t")),
+            ("group", json!("g")),
+            ("status", json!("ACTIVE")),
+            ("moved_to", json!(to)),
+            ("lowest_unsettled_before", json!(ids[3])),
+            ("pending_before", json!(1)),
+        ] {
+            assert_eq!(moved[name], value, "{mode} {name}");
+        }
+        database.run("maintain --once").ok();
+        assert_eq!(pending(&database, "g"), ids[1..], "{mode}");
+        let consumed = database.run("consume t g --once --json").json();
+        assert_eq!(consumed.len(), 3, "{mode}");
+        let text = database.run("subscription seek t g --to beginning").ok();
+        assert!(text.contains("moved_to"), "{text}");
+        database.run("maintain --once").ok();
+        assert_eq!(pending(&database, "g"), ids);
+        database.run("subscription seek t g --to now").ok();
+        assert!(pending(&database, "g").is_empty());
+        database.run("topic delete t").ok();
+    }
+    database.run("topic create q --queue").ok();
+    database.run("publish q a").ok();
+    database.run("consume q --once").ok();
+    let moved = database.run("subscription seek q queue --to beginning --json");
+    assert_eq!(moved.json()[0]["pending_before"], 0);
+    database.run("maintain --once").ok();
+    assert_eq!(database.run("consume q --once --json").json().len(), 1);
 }

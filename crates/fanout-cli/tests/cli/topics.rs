@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::Database;
+use crate::support::{Database, run};
 
 #[tokio::test]
 async fn every_field_can_be_given_and_is_read_back() {
@@ -97,10 +97,89 @@ async fn refusals_have_codes_of_their_own() {
     database
         .run("topic create u --max-retention 1h")
         .fails(3, &["max_retention"]);
-    database
-        .run("topic create u --completion-mode offset-watermark")
-        .fails(9, &["offset-watermark"]);
+    database.run("topic watermark nope").fails(4, &["nope"]);
     database
         .run("topic update nope --audit")
         .fails(4, &["nope"]);
+}
+
+#[tokio::test]
+async fn a_mode_is_named_or_follows_from_the_number_of_groups() {
+    let database = Database::migrated().await;
+    for (name, options, mode) in [
+        (
+            "a",
+            "--mode offset-watermark --lanes 32",
+            "offset-watermark",
+        ),
+        ("b", "--mode reference-counting", "reference-counting"),
+        ("c", "--expected-groups 8", "reference-counting"),
+        ("d", "--expected-groups 17", "offset-watermark"),
+        ("e", "", "reference-counting"),
+    ] {
+        let made = database.run(&format!("topic create {name} {options} --json"));
+        assert_eq!(made.json()[0]["completion_mode"], mode, "{options}");
+        let got = database.run(&format!("topic get {name} --json")).json();
+        assert_eq!(got[0]["completion_mode"], mode, "{options}");
+    }
+    let got = database.run("topic get a --json").json();
+    assert_eq!(got[0]["lanes"], 32);
+    let made = database.run("topic create f --expected-groups 12");
+    assert_eq!(made.code, 0);
+    assert!(made.stdout.contains("reference-counting"), "{made:?}");
+    assert!(made.stderr.starts_with("warning: "), "{made:?}");
+    assert_eq!(made.stderr.lines().count(), 1, "{made:?}");
+}
+
+#[tokio::test]
+async fn the_watermark_follows_what_all_groups_have_settled() {
+    let database = Database::migrated().await;
+    for mode in ["reference-counting", "offset-watermark"] {
+        let topic = &mode[..6];
+        database
+            .run(&format!("topic create {topic} --mode {mode}"))
+            .ok();
+        let watermark = || {
+            database.run("maintain --once").ok();
+            let mut read = database
+                .run(&format!("topic watermark {topic} --json"))
+                .json();
+            assert_eq!(read[0]["topic"], topic);
+            assert!(read[0]["updated_at"].is_string());
+            let mut field = |name: &str| read[0][name].take().as_i64().unwrap();
+            (field("watermark"), field("decided"), field("lag"))
+        };
+        assert_eq!(watermark(), (0, 0, 0));
+        database
+            .run(&format!("subscription subscribe {topic} g"))
+            .ok();
+        database
+            .run(&format!("subscription subscribe {topic} h"))
+            .ok();
+        database.run(&format!("publish {topic} a b c")).ok();
+        database.run(&format!("consume {topic} g --once")).ok();
+        let (settled, decided, lag) = watermark();
+        assert!(decided >= 3, "{decided}");
+        assert_eq!((settled, lag), (0, decided));
+        database.run(&format!("consume {topic} h --once")).ok();
+        assert_eq!(watermark(), (decided, decided, 0));
+        let text = database.run(&format!("topic watermark {topic}")).ok();
+        assert!(text.contains("decided"), "{text}");
+    }
+}
+
+#[test]
+fn a_recommendation_needs_no_database() {
+    let recommended = |groups: &str| {
+        let ran = run(&["topic", "recommend", "--groups", groups, "--json"]);
+        ran.json().remove(0)
+    };
+    for (groups, mode) in [("8", "reference-counting"), ("40", "offset-watermark")] {
+        assert_eq!(recommended(groups)["mode"], mode);
+        assert_eq!(recommended(groups)["warning"], json!(null));
+    }
+    assert_eq!(recommended("9")["mode"], "reference-counting");
+    assert!(recommended("9")["warning"].is_string());
+    let text = run(&["topic", "recommend", "--groups", "9"]).ok();
+    assert!(text.contains("offset-watermark costs none"), "{text}");
 }

@@ -14,6 +14,20 @@ fn wrong_usage_is_one_line_and_code_2() {
         (&["publish", "t", "payload", "--file", "f"], "--file"),
         (&["consume", "t", "--subscribe"], "<GROUP>"),
         (&["topic", "list"], "--database-url"),
+        (&["topic", "recommend"], "--groups"),
+        (
+            &[
+                "topic",
+                "create",
+                "t",
+                "--mode",
+                "offset-watermark",
+                "--expected-groups",
+                "9",
+            ],
+            "--expected-groups",
+        ),
+        (&["subscription", "seek", "t", "g"], "--to"),
         (
             &["demo", "--postgres", "--database-url", "postgres://x"],
             "--postgres",
@@ -38,6 +52,26 @@ fn invalid_values_are_one_line_and_code_3() {
             &["subscription", "subscribe", "t", "g", "--from", "then"],
             "beginning",
         ),
+        (
+            &["subscription", "seek", "t", "g", "--to", "message:x"],
+            "message:ID",
+        ),
+        (
+            &[
+                "subscription",
+                "seek",
+                "t",
+                "g",
+                "--to",
+                "timestamp:2026-01-31",
+            ],
+            "2026-01-31T08:15:30Z",
+        ),
+        (
+            &["topic", "create", "t", "--mode", "both"],
+            "offset-watermark",
+        ),
+        (&["topic", "recommend", "--groups", "some"], "--groups"),
         (&["publish", "t", "p", "--header", "h"], "name=value"),
         (&["publish", "t", "p", "--batch", "0"], "--batch"),
         (&["demo", "--groups", "0"], "--groups"),

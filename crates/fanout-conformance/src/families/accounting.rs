@@ -9,56 +9,6 @@ use fanout_core::{
 use crate::Harness;
 use crate::stage::{Fixture, LEASE, Scene, ids, options, settle_all, take};
 
-pub(crate) async fn records_name_exactly_who_must_and_who_has(s: &Scene) {
-    let topic = s.topic("orders").await;
-    let (a, b) = (topic.group("a").await, topic.group("b").await);
-    let sent = topic.publish(3).await;
-    let (one, two) = (a.member().await, b.member().await);
-    let (held_a, held_b) = (take(&*one, 3).await, take(&*two, 3).await);
-    let of = |held: &[fanout_core::Delivery], id: MessageId| {
-        let found = held.iter().find(|d| d.message.id == id);
-        found.expect("all messages are held").clone()
-    };
-    one.done(&of(&held_a, sent[0])).await.expect("it is held");
-    s.advance(Duration::from_secs(1));
-    two.skip(&of(&held_b, sent[0])).await.expect("it is held");
-    let completed_at = s.now();
-    s.advance(Duration::from_secs(1));
-    two.done(&of(&held_b, sent[1])).await.expect("it is held");
-    two.fail(&of(&held_b, sent[2]), "no")
-        .await
-        .expect("it is held");
-    one.release(&of(&held_a, sent[2]))
-        .await
-        .expect("it is held");
-
-    let records = topic.accounting().await;
-    let both = [a.name().clone(), b.name().clone()];
-    let expected = [(2, Some(completed_at)), (1, None), (0, None)];
-    assert_eq!(records.len(), 3, "there is one record for each message");
-    for (id, (completed, at)) in sent.iter().zip(expected) {
-        let record = &records[id];
-        assert_eq!(
-            record.required,
-            both.clone().into(),
-            "every subscribed group is required"
-        );
-        assert_eq!(
-            record.completed.len(),
-            completed,
-            "done and skip complete, failing and releasing do not: {record:?}"
-        );
-        assert_eq!(
-            record.completed_at, at,
-            "a message is complete at the time of the last settlement, and not before"
-        );
-    }
-    assert!(
-        records[&sent[1]].completed.contains(b.name()),
-        "the record names the group that settled"
-    );
-}
-
 pub(crate) async fn figures_follow_every_step(s: &Scene) {
     let topic = s.topic("orders").await;
     let options = SubscriptionOptions {
@@ -155,7 +105,7 @@ pub(crate) async fn figures_follow_every_step(s: &Scene) {
     check(&expected, "the status is among the figures").await;
     group.resume().await.expect("a paused group can be resumed");
 
-    group.drain().await;
+    group.drain_by(&*member).await;
     expected.status = SubscriptionStatus::Active;
     expected.pending = 0;
     expected.lowest_unsettled = None;
@@ -206,21 +156,6 @@ pub(crate) async fn what_is_owed_can_be_read_in_pages(s: &Scene) {
     assert_eq!(page(MessageId(i64::MAX), 100).await, [], "nor far above");
 }
 
-pub(crate) async fn records_can_be_read_in_pages(s: &Scene) {
-    let topic = s.topic("orders").await;
-    topic.group("billing").await;
-    let sent = topic.publish(7).await;
-    let page = async |after: MessageId, limit: usize| {
-        let page = s.backend.accounting(topic.name(), after, limit).await;
-        let page = page.expect("the accounting of a topic can be read");
-        page.into_iter().map(|record| record.id).collect::<Vec<_>>()
-    };
-    assert_eq!(page(MessageId(0), 3).await, sent[..3], "at most `limit`");
-    assert_eq!(page(sent[2], 3).await, sent[3..6], "above `after`");
-    assert_eq!(page(sent[5], 100).await, sent[6..], "what is left");
-    assert_eq!(page(sent[6], 100).await, [], "nothing above the last");
-}
-
 pub(crate) async fn a_committed_settlement_counts_at_once<H: Harness>(f: &Fixture<H>) {
     let topic = f.topic("orders").await;
     let (group, other) = (topic.group("billing").await, topic.group("audit").await);
@@ -248,12 +183,9 @@ pub(crate) async fn a_committed_settlement_counts_at_once<H: Harness>(f: &Fixtur
     );
     assert_eq!(group.pending().await, sent[2..], "and so is the list");
     for id in &sent[..2] {
-        let record = topic.record(*id).await;
-        assert_eq!(
-            record.completed,
-            [group.name().clone()].into(),
-            "and so are the records"
-        );
+        topic
+            .completed_by(*id, &[&group], "and so are the records")
+            .await;
     }
     f.maintain_until_idle().await;
     let stats = group.stats().await;
@@ -263,22 +195,18 @@ pub(crate) async fn a_committed_settlement_counts_at_once<H: Harness>(f: &Fixtur
         "upkeep changes no figure"
     );
     other.drain().await;
-    let complete = topic.accounting().await.into_values();
-    let complete = complete.filter(|record| record.completed_at.is_some());
-    let complete: Vec<_> = complete.map(|record| record.id).collect();
-    assert_eq!(
-        complete,
-        sent[..2],
-        "settlements of either kind complete a message together"
-    );
+    let promise = "settlements of either kind complete a message together";
+    topic.complete(&sent[..2], promise).await;
+    assert_eq!(other.pending().await, [], "{promise}");
 }
 
 pub(crate) async fn members_count_what_they_do(s: &Scene) {
     let topic = s.topic("orders").await;
     let group = topic.group("billing").await;
     topic.publish(5).await;
-    let (member, idle) = (group.member().await, group.member().await);
+    let member = group.member().await;
     let held = take(&*member, 5).await;
+    let idle = group.member().await;
     settle_all(&*member, &held[..3]).await;
     let again: Vec<_> = held[..2]
         .iter()

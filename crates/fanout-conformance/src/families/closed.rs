@@ -1,8 +1,8 @@
 //! After the engine was closed.
 
 use fanout_core::{
-    BackendExt, DeleteTopic, ErrorKind, MessageId, Settlement, TopicConfig, TopicUpdate,
-    Transactional,
+    BackendExt, DeleteTopic, ErrorKind, MessageId, Settlement, StartPosition, TopicConfig,
+    TopicUpdate, Transactional,
 };
 
 use crate::Harness;
@@ -34,12 +34,15 @@ pub(crate) async fn every_call_says_so<H: Harness>(f: &Fixture<H>) {
     refused(group.resume().await, CLOSED, PROMISE);
     refused(group.heartbeat().await, CLOSED, PROMISE);
     refused(group.cancel().await, CLOSED, PROMISE);
+    let sought = group.seek(StartPosition::FromBeginning).await;
+    refused(sought, CLOSED, PROMISE);
     refused(group.subscription().await, CLOSED, PROMISE);
     refused(b.subscriptions(name).await, CLOSED, PROMISE);
     refused(topic.try_publish(messages(1)).await, CLOSED, PROMISE);
     refused(group.try_join().await, CLOSED, PROMISE);
     refused(b.maintain().await, CLOSED, PROMISE);
     refused(b.stats(name).await, CLOSED, PROMISE);
+    refused(b.watermark(name).await, CLOSED, PROMISE);
     let none = MessageId(0);
     let pending = b.pending(name, group.name(), none, 10).await;
     refused(pending, CLOSED, PROMISE);

@@ -1,13 +1,13 @@
 //! Messages that a group gives up.
 
 use fanout_core::{
-    DeadReason, DeleteTopic, ErrorKind, MAX_ERROR_BYTES, MemberExt, NewMessage, Outcome,
-    SubscriptionOptions, stored_error,
+    DeadReason, DeleteTopic, MAX_ERROR_BYTES, MemberExt, NewMessage, Outcome, SubscriptionOptions,
+    stored_error,
 };
 use serde_json::json;
 
 use crate::stage::{
-    LEASE, Scene, TestGroup, TestTopic, ids, nothing, options, refused, same_ids, take,
+    LEASE, STALE, Scene, TestGroup, TestTopic, ids, nothing, options, refused, same_ids, take,
 };
 
 async fn group_that_gives_up(topic: &TestTopic, attempts: u32, stalls: u32) -> TestGroup {
@@ -85,15 +85,12 @@ pub(crate) async fn with_one_attempt_the_first_failure_is_the_last(s: &Scene) {
     assert_eq!(outcome, Outcome::DeadLettered, "one attempt is one attempt");
     refused(
         member.fail(&delivery, "no").await,
-        &[ErrorKind::StaleReceipt],
+        STALE,
         "a message is given up once",
     );
     assert_eq!(group.dead_letters().await.len(), 1, "there is one copy");
-    let record = topic.record(sent[0]).await;
-    assert!(
-        record.completed.contains(group.name()) && record.completed_at.is_some(),
-        "giving up settles: {record:?}"
-    );
+    topic.complete(&sent, "giving up settles").await;
+    assert_eq!(group.pending().await, [], "giving up settles");
 }
 
 pub(crate) async fn texts_of_failures_are_kept_within_bounds(s: &Scene) {
@@ -145,48 +142,6 @@ pub(crate) async fn a_retried_message_takes_any_text_too(s: &Scene) {
         Some(&*stored_error(&text)),
         "what an earlier failure said is kept until then"
     );
-}
-
-pub(crate) async fn too_many_expired_leases_are_poison(s: &Scene) {
-    for (name, stalls) in [("orders", 1), ("returns", 3)] {
-        let topic = s.topic(name).await;
-        let group = group_that_gives_up(&topic, 5, stalls).await;
-        let sent = topic.publish(1).await;
-        let mut last = None;
-        for _ in 0..stalls {
-            let member = group.member().await;
-            last = Some(take(&*member, 1).await.remove(0));
-            assert_eq!(group.dead_letters().await, [], "it is not given up yet");
-            s.advance(LEASE);
-        }
-        let member = group.member().await;
-        nothing(
-            &*member,
-            "a message whose lease expired `max_stalls` times is not delivered again",
-        )
-        .await;
-        let dead = group.dead_letters().await;
-        assert_eq!(dead.len(), 1, "it is given up: {dead:?}");
-        assert_eq!(
-            (dead[0].reason, dead[0].attempts, &dead[0].last_error),
-            (DeadReason::Poison, 0, &None),
-            "as poison, after no failure"
-        );
-        assert_eq!(dead[0].message.id, sent[0], "with its copy");
-        assert_eq!(dead[0].dead_at, s.now(), "dated by the clock");
-        assert_eq!(group.pending().await, [], "and is settled");
-        let last = last.expect("it was delivered at least once");
-        refused(
-            member.done(&last).await,
-            &[ErrorKind::StaleReceipt],
-            "the receipt of its last delivery is stale",
-        );
-        assert_eq!(
-            topic.record(sent[0]).await.completed,
-            [group.name().clone()].into(),
-            "giving up as poison settles"
-        );
-    }
 }
 
 pub(crate) async fn poison_keeps_what_the_last_failure_said(s: &Scene) {

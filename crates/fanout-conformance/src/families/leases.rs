@@ -9,8 +9,8 @@ use fanout_core::{
 };
 
 use crate::stage::{
-    LEASE, Scene, TestGroup, fetch, ids, join_all, nothing, options, receipts, refused, same_ids,
-    settle_all, take, take_all, together,
+    LEASE, STALE, Scene, TestGroup, both_orderings, fetch, gather, gather_one, ids, join_all,
+    nothing, options, outcomes, receipts, refused, same_ids, settle_all, take, take_all, together,
 };
 
 const TICK: Duration = Duration::from_micros(1);
@@ -25,10 +25,7 @@ async fn group_with_messages(s: &Scene, n: usize) -> TestGroup {
 pub(crate) async fn f3_concurrent_claims_never_overlap(s: &Scene) {
     let group = group_with_messages(s, 400).await;
     let sent = group.pending().await;
-    let mut members = Vec::new();
-    for _ in 0..8 {
-        members.push(group.member().await);
-    }
+    let members = group.members(8).await;
     let taken = together(8, |i| {
         let member = members[i].clone();
         async move {
@@ -42,9 +39,13 @@ pub(crate) async fn f3_concurrent_claims_never_overlap(s: &Scene) {
         }
     })
     .await;
-    let mut taken: Vec<_> = taken.into_iter().flatten().collect();
+    let mut taken = taken.concat();
     // A worker that finds only what others are just taking may give up early.
-    taken.extend(take_all(&*members[0]).await);
+    let left = sent.len() - taken.len();
+    taken.extend(gather(&members, left).await.concat());
+    for member in &members {
+        nothing(&**member, "what is held is delivered to nobody").await;
+    }
     same_ids(
         ids(&taken),
         sent,
@@ -60,10 +61,12 @@ pub(crate) async fn f3_concurrent_workers_settle_each_message_once(s: &Scene) {
     let publishers = (0..2).map(|_| {
         let (topic, publishing) = (topic.clone(), publishing.clone());
         tokio::spawn(async move {
+            let mut sent = Vec::new();
             for _ in 0..10 {
-                topic.publish(10).await;
+                sent.extend(topic.publish(10).await);
             }
             publishing.fetch_sub(1, Ordering::SeqCst);
+            sent
         })
     });
     let publishers = publishers.collect();
@@ -85,7 +88,7 @@ pub(crate) async fn f3_concurrent_workers_settle_each_message_once(s: &Scene) {
         }
     })
     .await;
-    join_all(publishers).await;
+    let sent = join_all(publishers).await.concat();
     assert_eq!(
         applied.load(Ordering::SeqCst),
         200,
@@ -93,53 +96,51 @@ pub(crate) async fn f3_concurrent_workers_settle_each_message_once(s: &Scene) {
     );
     same_ids(
         workers.into_iter().flatten(),
-        topic.accounting().await.into_keys(),
+        sent,
         "each message is effectively settled once",
     );
 }
 
 pub(crate) async fn a_lease_holds_to_its_end_and_no_longer(s: &Scene) {
     let group = group_with_messages(s, 1).await;
-    let (one, two) = (group.member().await, group.member().await);
-    let delivery = take(&*one, 1).await.remove(0);
+    let members = group.members(2).await;
+    let delivery = gather_one(&members).await;
     assert_eq!(
         delivery.until,
         s.now() + LEASE,
         "a lease is as long as the subscription says"
     );
     let promise = "before the end of its lease a message goes to nobody";
-    nothing(&*one, promise).await;
-    nothing(&*two, promise).await;
-    s.clock.set(delivery.until - TICK);
-    nothing(&*one, promise).await;
-    nothing(&*two, promise).await;
+    for now in [s.now(), delivery.until - TICK] {
+        s.clock.set(now);
+        for member in &members {
+            nothing(&**member, promise).await;
+        }
+    }
     s.clock.set(delivery.until);
-    same_ids(
-        ids(&take(&*two, 1).await),
-        [delivery.message.id],
-        "at the end of its lease a message is delivered again",
+    assert_eq!(
+        gather_one(&members).await.message,
+        delivery.message,
+        "at the end of its lease a message is delivered again"
     );
 }
 
 pub(crate) async fn an_expired_lease_is_redelivered_and_its_receipt_refused(s: &Scene) {
     let group = group_with_messages(s, 1).await;
-    let (one, two) = (group.member().await, group.member().await);
+    let one = group.member().await;
     let old = take(&*one, 1).await.remove(0);
-    s.advance(LEASE);
+    let two = group.member().await;
+    s.lapse();
     let new = take(&*two, 1).await.remove(0);
     assert_eq!(new.message, old.message, "the message is the same");
     assert_eq!(new.attempt, 1, "an expired lease is no failed attempt");
     assert_ne!(new.receipt, old.receipt, "each delivery has its receipt");
 
     let promise = "the receipt of a message that was delivered again is stale";
-    refused(one.done(&old).await, &[ErrorKind::StaleReceipt], promise);
-    refused(one.skip(&old).await, &[ErrorKind::StaleReceipt], promise);
-    refused(
-        one.fail(&old, "no").await,
-        &[ErrorKind::StaleReceipt],
-        promise,
-    );
-    refused(one.release(&old).await, &[ErrorKind::StaleReceipt], promise);
+    refused(one.done(&old).await, STALE, promise);
+    refused(one.skip(&old).await, STALE, promise);
+    refused(one.fail(&old, "no").await, STALE, promise);
+    refused(one.release(&old).await, STALE, promise);
     let extended = one.extend(&[old.receipt], LEASE).await;
     assert_eq!(
         extended.expect("stale is no error of the call"),
@@ -177,7 +178,7 @@ pub(crate) async fn an_expired_lease_that_nobody_took_can_be_settled(s: &Scene) 
         [Extension::Extended { until }],
         "an expired lease that nobody took can be extended"
     );
-    nothing(&*group.member().await, "and then holds again").await;
+    group.nothing("and then holds again").await;
 }
 
 pub(crate) async fn a_member_gets_its_own_expired_messages_again(s: &Scene) {
@@ -186,11 +187,9 @@ pub(crate) async fn a_member_gets_its_own_expired_messages_again(s: &Scene) {
     let old = take(&*member, 1).await.remove(0);
     s.advance(LEASE);
     let new = take(&*member, 1).await.remove(0);
-    let outcomes = member
-        .settle(&[Settlement::done(old.receipt), Settlement::done(new.receipt)])
-        .await;
+    let both = [Settlement::done(old.receipt), Settlement::done(new.receipt)];
     assert_eq!(
-        outcomes.expect("they are the member's own"),
+        outcomes(&*member, &both).await,
         [Outcome::Stale, Outcome::Applied],
         "of two deliveries to one member the later counts"
     );
@@ -198,28 +197,30 @@ pub(crate) async fn a_member_gets_its_own_expired_messages_again(s: &Scene) {
 
 pub(crate) async fn a_lease_can_be_extended(s: &Scene) {
     let group = group_with_messages(s, 1).await;
-    let (one, two) = (group.member().await, group.member().await);
-    let delivery = take(&*one, 1).await.remove(0);
+    let members = group.members(2).await;
+    let delivery = gather_one(&members).await;
     s.advance(LEASE / 2);
     let until = s.now() + LEASE;
-    let extended = one.extend(&[delivery.receipt], LEASE).await;
+    let extended = members[0].extend(&[delivery.receipt], LEASE).await;
     assert_eq!(
         extended.expect("it is held"),
         [Extension::Extended { until }],
         "a lease is extended from now"
     );
     s.clock.set(until - TICK);
-    nothing(&*two, "an extended lease holds to its new end").await;
+    for member in &members {
+        nothing(&**member, "an extended lease holds to its new end").await;
+    }
     s.clock.set(until);
-    take(&*two, 1).await;
+    gather_one(&members).await;
 }
 
 pub(crate) async fn a_lease_can_be_shortened(s: &Scene) {
     let group = group_with_messages(s, 1).await;
-    let (one, two) = (group.member().await, group.member().await);
-    let delivery = take(&*one, 1).await.remove(0);
+    let members = group.members(2).await;
+    let delivery = gather_one(&members).await;
     let by = Duration::from_secs(1);
-    let extended = one.extend(&[delivery.receipt], by).await;
+    let extended = members[0].extend(&[delivery.receipt], by).await;
     let until = s.now() + by;
     assert_eq!(
         extended.expect("it is held"),
@@ -227,9 +228,11 @@ pub(crate) async fn a_lease_can_be_shortened(s: &Scene) {
         "a lease can be moved to an earlier end"
     );
     s.clock.set(until - TICK);
-    nothing(&*two, "a shortened lease holds to its new end").await;
+    for member in &members {
+        nothing(&**member, "a shortened lease holds to its new end").await;
+    }
     s.clock.set(until);
-    take(&*two, 1).await;
+    gather_one(&members).await;
 }
 
 pub(crate) async fn extending_answers_for_each_receipt(s: &Scene) {
@@ -289,21 +292,21 @@ pub(crate) async fn releasing_gives_back_at_once(s: &Scene) {
     };
     let group = topic.group_with("billing", strict).await;
     let sent = topic.publish(1).await;
-    let (one, two) = (group.member().await, group.member().await);
+    let members = group.members(2).await;
     for _ in 0..5 {
-        let delivery = take(&*one, 1).await.remove(0);
-        one.release(&delivery).await.expect("it is held");
-        refused(
-            one.done(&delivery).await,
-            &[ErrorKind::StaleReceipt],
-            "the receipt of a released message is stale",
-        );
-        let delivery = take(&*two, 1).await.remove(0);
-        assert_eq!(
-            delivery.attempt, 1,
-            "releasing is no failed attempt, as if it had not been fetched"
-        );
-        two.release(&delivery).await.expect("it is held");
+        for member in &members {
+            let delivery = gather_one(&members).await;
+            assert_eq!(
+                delivery.attempt, 1,
+                "releasing is no failed attempt, as if it had not been fetched"
+            );
+            member.release(&delivery).await.expect("it is held");
+            refused(
+                member.done(&delivery).await,
+                STALE,
+                "the receipt of a released message is stale",
+            );
+        }
     }
     assert_eq!(group.pending().await, sent, "a released message is owed");
     assert_eq!(
@@ -315,42 +318,57 @@ pub(crate) async fn releasing_gives_back_at_once(s: &Scene) {
 
 pub(crate) async fn leaving_releases_what_is_in_hand(s: &Scene) {
     let group = group_with_messages(s, 6).await;
-    let (one, two) = (group.member().await, group.member().await);
-    let left = take(&*one, 4).await;
-    let kept = take(&*two, 2).await;
+    let one = group.member().await;
+    let left = take(&*one, 6).await;
+    let two = group.member().await;
+    nothing(&*two, "what a member holds is not delivered to another").await;
     one.leave().await.expect("a member can leave");
-    let three = group.member().await;
-    let again = take(&*three, 4).await;
+    let again = take(&*two, 6).await;
     same_ids(
         ids(&again),
         ids(&left),
         "what a leaving member holds is to be had at once",
     );
-    nothing(&*three, "what others hold is not touched").await;
     assert!(
         again.iter().all(|d| d.attempt == 1),
         "leaving is no failed attempt"
     );
     let late: Vec<_> = left.iter().map(|d| Settlement::done(d.receipt)).collect();
-    let outcomes = two.settle(&late).await.expect("they are the group's own");
     assert_eq!(
-        outcomes,
-        [Outcome::Stale; 4],
+        outcomes(&*two, &late).await,
+        [Outcome::Stale; 6],
         "receipts that a member left behind are stale"
     );
-    settle_all(&*two, &kept).await;
+    settle_all(&*two, &again).await;
+}
+
+pub(crate) async fn leaving_releases_nothing_of_others(s: &Scene) {
+    let group = group_with_messages(s, 6).await;
+    let members = group.members(2).await;
+    let held = gather(&members, 6).await;
+    members[0].leave().await.expect("a member can leave");
+    let again = take(&*members[1], held[0].len()).await;
+    same_ids(
+        ids(&again),
+        ids(&held[0]),
+        "what a leaving member held is delivered, and nothing else",
+    );
+    group.nothing("what others hold is not touched").await;
+    settle_all(&*members[1], &held[1]).await;
+    settle_all(&*members[1], &again).await;
 }
 
 pub(crate) async fn dropping_a_member_is_a_crash(s: &Scene) {
     let group = group_with_messages(s, 3).await;
     let sent = group.pending().await;
-    let (one, two) = (group.member().await, group.member().await);
+    let one = group.member().await;
     let until = take(&*one, 3).await[0].until;
     drop(one);
+    let two = group.member().await;
     nothing(&*two, "what a crashed member held stays leased").await;
     s.clock.set(until - TICK);
     nothing(&*two, "up to the end of the lease").await;
-    s.clock.set(until);
+    s.lapse();
     let again = take(&*two, 3).await;
     same_ids(ids(&again), sent, "and is then delivered to others");
     assert!(
@@ -361,20 +379,22 @@ pub(crate) async fn dropping_a_member_is_a_crash(s: &Scene) {
 
 pub(crate) async fn attempts_count_failures_only(s: &Scene) {
     let group = group_with_messages(s, 1).await;
-    let (one, two) = (group.member().await, group.member().await);
+    let members = group.members(2).await;
     for attempt in 1..=3 {
-        let delivery = take(&*one, 1).await.remove(0);
+        let delivery = gather_one(&members).await;
         assert_eq!(delivery.attempt, attempt, "an attempt is 1 + the failures");
-        one.release(&delivery).await.expect("it is held");
-        take(&*one, 1).await;
+        let released = members[0].release(&delivery).await;
+        released.expect("it is held");
+        gather_one(&members).await;
         s.advance(LEASE);
-        let delivery = take(&*two, 1).await.remove(0);
+        let delivery = gather_one(&members).await;
         assert_eq!(
             (delivery.attempt, delivery.receipt.attempt()),
             (attempt, attempt),
             "releases and expired leases are no failures"
         );
-        two.fail(&delivery, "no").await.expect("it is held");
+        let failed = members[1].fail(&delivery, "no").await;
+        failed.expect("it is held");
         s.advance(LEASE);
     }
 }
@@ -393,6 +413,30 @@ pub(crate) async fn a_fetch_keeps_to_its_limit(s: &Scene) {
     }
     let rest = fetch(&*member, usize::MAX).await;
     assert!(rest.len() <= 10, "any limit may be asked for");
+}
+
+pub(crate) async fn what_is_in_hand_holds_up_nothing_else(s: &Scene) {
+    for (name, options) in both_orderings() {
+        let topic = s.topic(name).await;
+        let group = topic.group_with("billing", options).await;
+        topic.publish_keyed(&["a"]).await;
+        let member = group.member().await;
+        let first = take(&*member, 1).await;
+        let mut sent = Vec::new();
+        for _ in 0..3 {
+            sent.extend(topic.publish_keyed(&["b", "c", "d", "e", "b", "a"]).await);
+            s.maintain_until_idle().await;
+        }
+        let rest = take(&*member, sent.len()).await;
+        same_ids(
+            ids(&rest),
+            sent,
+            "whoever is slow with a message gets others meanwhile, whenever they were published",
+        );
+        settle_all(&*member, &first).await;
+        settle_all(&*member, &rest).await;
+        assert_eq!(group.pending().await, [], "all are settled");
+    }
 }
 
 pub(crate) async fn the_lease_of_the_subscription_is_used(s: &Scene) {

@@ -3,22 +3,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use fanout_core::{MemberExt, MessageId, SubscriptionOptions};
+use fanout_core::{MemberExt, MessageId};
 
 use crate::Harness;
 use crate::stage::{
-    Fixture, LEASE, Scene, TestGroup, fetch, ids, options, same_ids, take, together,
+    Chance, Fixture, LEASE, STALE, Scene, TestGroup, fetch, gather, ids, options, patient,
+    same_ids, take, together,
 };
 
 pub(crate) async fn a_backlog_drains_after_all_members_crashed(s: &Scene) {
     let topic = s.topic("orders").await;
     let group = topic.group("billing").await;
     let sent = topic.publish(40).await;
-    for _ in 0..4 {
-        let member = group.member().await;
-        take(&*member, 8).await;
-    }
-    s.advance(LEASE);
+    let members = group.members(4).await;
+    gather(&members, 32).await;
+    drop(members);
+    s.lapse();
     let drained = group.drain().await;
     same_ids(
         ids(&drained),
@@ -31,17 +31,9 @@ pub(crate) async fn a_backlog_drains_after_all_members_crashed(s: &Scene) {
     );
 }
 
-/// A small source of chance: the case is the same every time.
-fn next(state: &mut u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state
-}
-
 /// Consumes until nothing is owed, crashing, failing and releasing now and then.
-async fn unreliable(group: TestGroup, s: Scene, seed: u64) -> Vec<MessageId> {
-    let mut state = seed;
+async fn unreliable(group: TestGroup, s: Scene, number: usize) -> Vec<MessageId> {
+    let mut chance = Chance::new(number);
     let mut settled = Vec::new();
     let mut member = group.member().await;
     loop {
@@ -50,10 +42,10 @@ async fn unreliable(group: TestGroup, s: Scene, seed: u64) -> Vec<MessageId> {
             if group.pending().await.is_empty() {
                 return settled;
             }
-            s.advance(LEASE / 4);
+            s.advance(LEASE / 16);
         }
         for delivery in deliveries {
-            let result = match next(&mut state) % 8 {
+            let result = match chance.below(8) {
                 0 => {
                     member = group.member().await;
                     break;
@@ -69,9 +61,8 @@ async fn unreliable(group: TestGroup, s: Scene, seed: u64) -> Vec<MessageId> {
                 }
             };
             if let Err(error) = result {
-                assert_eq!(
-                    error.kind(),
-                    fanout_core::ErrorKind::StaleReceipt,
+                assert!(
+                    STALE.contains(&error.kind()),
                     "who is late loses, and nothing else goes wrong: {error}"
                 );
             }
@@ -81,21 +72,12 @@ async fn unreliable(group: TestGroup, s: Scene, seed: u64) -> Vec<MessageId> {
 
 pub(crate) async fn f1_unreliable_workers_settle_everything_once(s: &Scene) {
     let topic = s.topic("orders").await;
-    let patient = SubscriptionOptions {
-        max_attempts: 1_000_000,
-        max_stalls: 1_000_000,
-        ..options()
-    };
     let mut groups = Vec::new();
     for name in ["a", "b", "c"] {
-        groups.push(topic.group_with(name, patient.clone()).await);
+        groups.push(topic.group_with(name, patient(options())).await);
     }
     let sent = topic.publish(60).await;
-    let settled = together(9, |i| {
-        let seed = 0x9E37_79B9_7F4A_7C15 ^ (i as u64 + 1);
-        unreliable(groups[i % 3].clone(), s.clone(), seed)
-    })
-    .await;
+    let settled = together(9, |i| unreliable(groups[i % 3].clone(), s.clone(), i)).await;
     for (i, group) in groups.iter().enumerate() {
         let of_group = settled.iter().skip(i).step_by(3).flatten().copied();
         same_ids(
@@ -105,12 +87,7 @@ pub(crate) async fn f1_unreliable_workers_settle_everything_once(s: &Scene) {
         );
         assert_eq!(group.dead_letters().await, [], "and none is given up");
     }
-    for (id, record) in topic.accounting().await {
-        assert!(
-            record.completed == record.required && record.completed_at.is_some(),
-            "message {id} is complete: {record:?}"
-        );
-    }
+    topic.complete(&sent, "every message is complete").await;
 }
 
 pub(crate) async fn maintenance_runs_out_of_work<H: Harness>(f: &Fixture<H>) {
@@ -191,10 +168,5 @@ pub(crate) async fn maintenance_may_run_anywhere_and_at_any_time<H: Harness>(f: 
         );
     }
     f.maintain_until_idle().await;
-    for (id, record) in topic.accounting().await {
-        assert!(
-            record.completed_at.is_some(),
-            "and message {id} is complete: {record:?}"
-        );
-    }
+    topic.complete(&sent, "and every message is complete").await;
 }

@@ -6,7 +6,7 @@ use fanout_core::{
     ErrorKind, JoinOptions, MemberName, Settlement, SubscriptionOptions, SubscriptionStatus,
 };
 
-use crate::stage::{LEASE, Scene, ids, nothing, options, refused, same_ids, settle_all, take};
+use crate::stage::{LEASE, Scene, gather, ids, options, refused, same_ids, settle_all, take};
 
 pub(crate) async fn joining_needs_a_live_subscription(s: &Scene) {
     let topic = s.topic("orders").await;
@@ -18,12 +18,9 @@ pub(crate) async fn joining_needs_a_live_subscription(s: &Scene) {
     let group = topic.group("billing").await;
     group.member().await;
     group.pause().await.expect("an active group can be paused");
-    let member = group.member().await;
-    nothing(
-        &*member,
-        "a paused group can be joined, and delivers nothing",
-    )
-    .await;
+    group
+        .nothing("a paused group can be joined, and delivers nothing")
+        .await;
     group.cancel().await.expect("a group can be cancelled");
     refused(
         group.try_join().await,
@@ -71,16 +68,17 @@ pub(crate) async fn members_of_one_name_are_apart(s: &Scene) {
             .await;
         joined.expect("names of members need not be unique")
     };
-    let (one, two) = (join().await, join().await);
-    topic.publish(4).await;
-    let (held_one, held_two) = (take(&*one, 2).await, take(&*two, 2).await);
+    let members = [join().await, join().await];
+    topic.publish(8).await;
+    let held = gather(&members, 8).await;
+    let [one, two] = members;
     one.leave().await.expect("a member can leave");
     same_ids(
-        ids(&take(&*two, 2).await),
-        ids(&held_one),
+        ids(&take(&*two, held[0].len()).await),
+        ids(&held[0]),
         "leaving gives back what this member held, not what its namesake holds",
     );
-    settle_all(&*two, &held_two).await;
+    settle_all(&*two, &held[1]).await;
 }
 
 pub(crate) async fn a_member_that_left_is_closed(s: &Scene) {

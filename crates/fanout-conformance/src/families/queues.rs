@@ -2,7 +2,7 @@
 
 use fanout_core::{ErrorKind, GroupName, JoinOptions, SubscriptionStatus};
 
-use crate::stage::{Scene, ids, nothing, options, refused, same_ids, settle_all, take};
+use crate::stage::{Scene, gather, ids, nothing, options, refused, same_ids, settle_all, take};
 
 pub(crate) async fn a_queue_has_its_subscription_from_the_start(s: &Scene) {
     let queue = s.queue("jobs").await;
@@ -25,15 +25,14 @@ pub(crate) async fn a_queue_has_its_subscription_from_the_start(s: &Scene) {
 pub(crate) async fn consumers_of_a_queue_share_its_messages(s: &Scene) {
     let queue = s.queue("jobs").await;
     let sent = queue.publish(10).await;
-    let (one, two) = (queue.consumer().await, queue.consumer().await);
-    let mut got = take(&*one, 4).await;
-    got.extend(take(&*two, 6).await);
+    let members = queue.queue_group().members(2).await;
+    let got = gather(&members, 10).await.concat();
     same_ids(
         ids(&got),
         sent,
         "each message of a queue goes to one consumer, and none is left out",
     );
-    settle_all(&*one, &got).await;
+    settle_all(&*members[0], &got).await;
     let pending = queue.queue_group().pending().await;
     assert_eq!(pending, [], "a settled message of a queue is done with");
 }

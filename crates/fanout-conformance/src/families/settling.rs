@@ -8,8 +8,8 @@ use fanout_core::{
 };
 
 use crate::stage::{
-    LEASE, Scene, TestGroup, ids, nothing, options, receipts, refused, same_ids, take, take_all,
-    together,
+    LEASE, STALE, Scene, TestGroup, ids, nothing, options, outcomes, receipts, refused, same_ids,
+    take, take_all, together,
 };
 
 const TICK: Duration = Duration::from_micros(1);
@@ -112,14 +112,14 @@ pub(crate) async fn a_message_is_settled_once(s: &Scene) {
     member.skip(&held[1]).await.expect("it is held");
     for delivery in &held {
         let promise = "the receipt of a settled message is stale";
-        let stale = &[ErrorKind::StaleReceipt];
+        let stale = STALE;
         refused(member.done(delivery).await, stale, promise);
         refused(member.skip(delivery).await, stale, promise);
         refused(member.fail(delivery, "no").await, stale, promise);
         refused(member.release(delivery).await, stale, promise);
-        let outcomes = member.settle(&[Settlement::done(delivery.receipt)]).await;
+        let again = [Settlement::done(delivery.receipt)];
         assert_eq!(
-            outcomes.expect("stale is no error of the call"),
+            outcomes(&*member, &again).await,
             [Outcome::Stale],
             "{promise}"
         );
@@ -162,9 +162,8 @@ pub(crate) async fn a_stale_receipt_keeps_no_other_from_its_effect(s: &Scene) {
     let held = take(&*member, 3).await;
     member.done(&held[1]).await.expect("it is held");
     let settlements: Vec<_> = held.iter().map(|d| Settlement::done(d.receipt)).collect();
-    let outcomes = member.settle(&settlements).await;
     assert_eq!(
-        outcomes.expect("stale is no error of the call"),
+        outcomes(&*member, &settlements).await,
         [Outcome::Applied, Outcome::Stale, Outcome::Applied],
         "a stale receipt does not keep others of its call from taking effect"
     );
@@ -232,7 +231,7 @@ pub(crate) async fn foreign_receipts_are_refused_with_all_of_their_call(s: &Scen
     let free = a.pending().await.into_iter();
     let free = free.filter(|id| !ids(&own).contains(id));
     same_ids(
-        ids(&take_all(&*a.member().await).await),
+        ids(&take_all(&*member).await),
         free,
         "nor does it shorten a lease",
     );
@@ -262,8 +261,9 @@ pub(crate) async fn receipts_survive_serialisation(s: &Scene) {
 
 pub(crate) async fn any_member_of_the_group_may_settle(s: &Scene) {
     let group = group_with_messages(s, 3).await;
-    let (one, two) = (group.member().await, group.member().await);
+    let one = group.member().await;
     let held = take(&*one, 3).await;
+    let two = group.member().await;
     two.done(&held[0])
         .await
         .expect("members settle for another");
@@ -279,7 +279,7 @@ pub(crate) async fn any_member_of_the_group_may_settle(s: &Scene) {
         .expect("members release for another");
     refused(
         one.done(&held[0]).await,
-        &[ErrorKind::StaleReceipt],
+        STALE,
         "what another member settled is settled",
     );
     drop(one);
@@ -317,7 +317,7 @@ pub(crate) async fn a_failed_message_comes_back_when_it_is_due(s: &Scene) {
         );
         refused(
             member.done(&delivery).await,
-            &[ErrorKind::StaleReceipt],
+            STALE,
             "the receipt of a failed message is stale",
         );
         s.clock.set(due - TICK);

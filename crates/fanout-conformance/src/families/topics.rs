@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fanout_core::{
     BackendExt, CompletionMode, DeleteTopic, ErrorKind, MAX_LANES, MessageId, Semantics,
-    TopicConfig, TopicUpdate,
+    StartPosition, TopicConfig, TopicUpdate,
 };
 
 use crate::stage::{Scene, group_name, ids, messages, refused, same_ids, together, topic_name};
@@ -13,7 +13,7 @@ use crate::stage::{Scene, group_name, ids, messages, refused, same_ids, together
 fn unusual() -> TopicConfig {
     TopicConfig {
         semantics: Semantics::PubSub,
-        completion_mode: CompletionMode::ReferenceCounting,
+        completion_mode: CompletionMode::OffsetWatermark,
         lanes: 3,
         message_retention: Duration::from_micros(7_200_000_001),
         zero_subscription_retention: Duration::from_millis(1_234_567),
@@ -131,21 +131,6 @@ pub(crate) async fn invalid_configurations_are_refused(s: &Scene) {
     );
 }
 
-pub(crate) async fn offset_watermark_is_not_supported_yet(s: &Scene) {
-    let config = TopicConfig {
-        completion_mode: CompletionMode::OffsetWatermark,
-        ..TopicConfig::default()
-    };
-    let created = s.backend.create_topic(&topic_name("orders"), config).await;
-    refused(
-        created,
-        &[ErrorKind::Unsupported],
-        "a mode that the engine cannot do is refused as such",
-    );
-    let topics = s.backend.topics().await.expect("topics can be listed");
-    assert_eq!(topics, [], "a refused creation leaves no topic");
-}
-
 pub(crate) async fn an_update_changes_what_it_names(s: &Scene) {
     let topic = s.topic("orders").await;
     let before = s.backend.topic(topic.name()).await.expect("it was created");
@@ -208,6 +193,7 @@ pub(crate) async fn an_update_changes_what_it_names(s: &Scene) {
         expected.config,
         TopicConfig {
             lanes: before.config.lanes,
+            completion_mode: before.config.completion_mode,
             ..to
         },
         "the case has changed every field that may change"
@@ -291,6 +277,9 @@ pub(crate) async fn every_call_on_an_unknown_topic_says_so(s: &Scene) {
     refused(b.resume(&name, &group).await, kinds, promise);
     refused(b.cancel(&name, &group).await, kinds, promise);
     refused(b.heartbeat(&name, &group).await, kinds, promise);
+    let sought = b.seek(&name, &group, StartPosition::FromBeginning).await;
+    refused(sought, kinds, promise);
+    refused(b.watermark(&name).await, kinds, promise);
     refused(b.subscription(&name, &group).await, kinds, promise);
     refused(b.subscriptions(&name).await, kinds, promise);
     refused(b.publish(&name, messages(1)).await, kinds, promise);

@@ -5,18 +5,14 @@ use std::time::Duration;
 
 use fanout_core::{
     DeleteTopic, Delivery, ErrorKind, MemberExt, NewMessage, Outcome, Result, Settlement,
-    SubscriptionOptions, Transactional,
+    Transactional,
 };
 
 use crate::Harness;
 use crate::stage::{
-    Fixture, LEASE, begin_waiting, fetch, hold, ids, never_again, options, receipts, refused,
-    same_ids, settle_all, take, together,
+    Chance, Fixture, LEASE, LOST, STALE, begin_waiting, fetch, hold, ids, never_again, options,
+    patient, receipts, refused, same_ids, settle_all, take, together,
 };
-
-const STALE: &[ErrorKind] = &[ErrorKind::StaleReceipt];
-/// What a transaction may get that settles what another one settles.
-const LOST: &[ErrorKind] = &[ErrorKind::Conflict, ErrorKind::StaleReceipt];
 
 /// Two transactions settle messages, and the first ends after the second has asked, by commit or by
 /// rollback; what came of each.
@@ -90,7 +86,7 @@ pub(crate) async fn of_two_holders_of_a_message_one_commits<H: Harness>(f: &Fixt
     let d = &held.deliveries[..];
     let mut one = f.begin().await;
     f.settle_in(&mut one, d).await.expect("it is held");
-    f.advance(LEASE);
+    f.lapse();
     let again = take(&*held.group.member().await, 1).await;
     let mut two = f.begin().await;
     let (backend, receipts) = (f.backend.clone(), receipts(&again));
@@ -234,13 +230,9 @@ pub(crate) async fn an_open_settlement_makes_nobody_else_wait<H: Harness>(f: &Fi
     settle_all(&*member, &held[..3]).await;
     f.advance(Duration::from_secs(1));
     group.drain().await;
-    for id in sent {
-        let record = topic.record(id).await;
-        assert!(
-            record.required.len() == 4 && record.completed == record.required,
-            "in the end all groups have settled all messages: {record:?}"
-        );
-    }
+    let promise = "in the end all groups have settled all messages";
+    topic.complete(&sent, promise).await;
+    assert_eq!(group.pending().await, [], "{promise}");
 }
 
 pub(crate) async fn a_lease_may_end_inside_a_transaction<H: Harness>(f: &Fixture<H>) {
@@ -249,7 +241,7 @@ pub(crate) async fn a_lease_may_end_inside_a_transaction<H: Harness>(f: &Fixture
     f.settle_in(&mut tx, &held.deliveries)
         .await
         .expect("it is held");
-    f.advance(LEASE);
+    f.lapse();
     let other = held.group.member().await;
     let again = take(&*other, 1).await.remove(0);
     tx.commit()
@@ -304,12 +296,7 @@ pub(crate) async fn a_cancellation_meets_an_open_settlement<H: Harness>(f: &Fixt
 pub(crate) async fn every_input_has_its_effect_once<H: Harness>(f: &Fixture<H>) {
     let input = f.topic("orders").await;
     let output = f.topic("invoices").await;
-    let patient = SubscriptionOptions {
-        max_stalls: 1_000_000,
-        max_attempts: 1_000_000,
-        ..options()
-    };
-    let group = input.group_with("billing", patient).await;
+    let group = input.group_with("billing", patient(options())).await;
     let reader = output.group("reader").await;
     let sent = input.publish(60).await;
     together(8, |worker| {
@@ -317,18 +304,23 @@ pub(crate) async fn every_input_has_its_effect_once<H: Harness>(f: &Fixture<H>) 
         let (output, clock) = (output.name().clone(), f.clock.clone());
         async move {
             let mut member = group.member().await;
-            for round in 0_usize.. {
+            let mut chance = Chance::new(worker);
+            loop {
                 let deliveries = fetch(&*member, 3).await;
-                if deliveries.is_empty() && group.pending().await.is_empty() {
-                    return;
+                if deliveries.is_empty() {
+                    if group.pending().await.is_empty() {
+                        return;
+                    }
+                    // So that what a rollback or a crash left is not waited for.
+                    clock.advance(LEASE / 16);
+                    continue;
                 }
-                match (worker + round) % 5 {
+                match chance.below(20) {
                     // Holds on to what it has until the lease has ended.
-                    0 => drop(clock.advance(LEASE)),
+                    0 | 1 => drop(clock.advance(LEASE)),
                     // Crashes.
-                    1 => {
+                    2 | 3 => {
                         member = group.member().await;
-                        clock.advance(LEASE / 2);
                         continue;
                     }
                     _ => {}
@@ -340,7 +332,7 @@ pub(crate) async fn every_input_has_its_effect_once<H: Harness>(f: &Fixture<H>) 
                     sent.expect("a good batch is published");
                     let settled = backend.settle_in(tx.tx(), &[delivery.receipt]).await;
                     let ended = match settled {
-                        Ok(()) if round % 4 != 3 => tx.commit().await,
+                        Ok(()) if chance.below(4) != 0 => tx.commit().await,
                         Ok(()) => tx.rollback().await,
                         Err(error) => tx.rollback().await.and(Err(error)),
                     };
@@ -351,8 +343,6 @@ pub(crate) async fn every_input_has_its_effect_once<H: Harness>(f: &Fixture<H>) 
                         );
                     }
                 }
-                // So that what a rollback left is not waited for.
-                clock.advance(LEASE / 4);
             }
         }
     })

@@ -6,12 +6,9 @@ use fanout_core::{
 
 use crate::Harness;
 use crate::stage::{
-    Fixture, LEASE, hold, ids, never_again, nothing, receipts, refused, same_ids, settle_all, take,
+    Fixture, LEASE, LOST, STALE, hold, ids, never_again, receipts, refused, same_ids, settle_all,
+    take,
 };
-
-const STALE: &[ErrorKind] = &[ErrorKind::StaleReceipt];
-/// What a transaction may get that settles what another one settles.
-const LOST: &[ErrorKind] = &[ErrorKind::Conflict, ErrorKind::StaleReceipt];
 
 pub(crate) async fn a_commit_settles<H: Harness>(f: &Fixture<H>) {
     let held = hold(f.scene(), 3).await;
@@ -50,11 +47,9 @@ pub(crate) async fn a_commit_settles<H: Harness>(f: &Fixture<H>) {
     );
     tx.rollback().await.expect("it can be undone");
     never_again(f.scene(), &held).await;
-    let records = held.topic.accounting().await;
-    assert!(
-        records.values().all(|record| record.completed_at.is_some()),
-        "the accounting is complete: {records:?}"
-    );
+    let settled = ids(&held.deliveries);
+    let promise = "the accounting is complete";
+    held.topic.complete(&settled, promise).await;
 }
 
 pub(crate) async fn a_rollback_restores_everything<H: Harness>(f: &Fixture<H>) {
@@ -71,7 +66,7 @@ pub(crate) async fn a_rollback_restores_everything<H: Harness>(f: &Fixture<H>) {
         before,
         "after a rollback everything is as before"
     );
-    nothing(&*held.group.member().await, "the leases hold").await;
+    held.group.nothing("the leases hold").await;
     held.member
         .done(&held.deliveries[0])
         .await
@@ -81,7 +76,7 @@ pub(crate) async fn a_rollback_restores_everything<H: Harness>(f: &Fixture<H>) {
         .await
         .expect("and in a transaction");
     tx.commit().await.expect("it can be committed");
-    f.advance(LEASE);
+    f.lapse();
     same_ids(
         ids(&held.group.drain().await),
         [held.deliveries[2].message.id],
@@ -97,7 +92,7 @@ pub(crate) async fn dropping_the_transaction_restores_everything<H: Harness>(f: 
         .expect("they are held");
     drop(tx);
     settle_all(&*held.member, &held.deliveries[..1]).await;
-    f.advance(LEASE);
+    f.lapse();
     same_ids(
         ids(&held.group.drain().await),
         [held.deliveries[1].message.id],
@@ -134,7 +129,7 @@ pub(crate) async fn one_stale_receipt_refuses_all<H: Harness>(f: &Fixture<H>) {
         .expect("the others' receipts stay good");
     tx.commit().await.expect("it can be committed");
     same_ids(
-        ids(&held.group.drain().await),
+        ids(&held.group.drain_by(&*held.member).await),
         [stale.message.id],
         "the released message is delivered again",
     );
@@ -147,7 +142,7 @@ pub(crate) async fn every_kind_of_stale_receipt_is_refused<H: Harness>(f: &Fixtu
     member.skip(&d[1]).await.expect("it is held");
     member.release(&d[2]).await.expect("it is held");
     member.fail(&d[3], "no").await.expect("it is held");
-    f.advance(LEASE);
+    f.lapse();
     take(&*held.group.member().await, 3).await;
     for delivery in d {
         let mut tx = f.begin().await;
@@ -213,7 +208,7 @@ pub(crate) async fn receipts_of_what_is_gone_are_refused<H: Harness>(f: &Fixture
     let mut tx = f.begin().await;
     refused(
         f.settle_in(&mut tx, &held.deliveries[..1]).await,
-        &[ErrorKind::StaleReceipt, ErrorKind::ForeignReceipt],
+        &[STALE, &[ErrorKind::ForeignReceipt]].concat(),
         "receipts of a deleted topic settle nothing",
     );
     tx.rollback().await.expect("it can be undone");

@@ -3,19 +3,19 @@
 use fanout_core::{ErrorKind, TopicConfig, TopicUpdate, Transactional};
 
 use crate::Harness;
-use crate::stage::{Fixture, Scene, ids, messages, nothing, refused, same_ids};
+use crate::stage::{Fixture, Scene, ids, messages, refused, same_ids};
 
 const REFUSED: &[ErrorKind] = &[ErrorKind::NoSubscriptions];
 
-fn blocking() -> TopicConfig {
+fn blocking(s: &Scene) -> TopicConfig {
     TopicConfig {
         block_writes_on_zero_subscriptions: true,
-        ..TopicConfig::default()
+        ..s.config()
     }
 }
 
 pub(crate) async fn f6_writes_are_blocked_with_an_error_of_their_own(s: &Scene) {
-    let topic = s.topic_with("orders", blocking()).await;
+    let topic = s.topic_with("orders", blocking(s)).await;
     refused(
         topic.try_publish(messages(2)).await,
         REFUSED,
@@ -33,7 +33,7 @@ pub(crate) async fn f6_writes_are_blocked_with_an_error_of_their_own(s: &Scene) 
 pub(crate) async fn f6_writes_in_transactions_are_blocked_when_they_are_made<H: Harness>(
     f: &Fixture<H>,
 ) {
-    let topic = f.topic_with("orders", blocking()).await;
+    let topic = f.topic_with("orders", blocking(f)).await;
     let mut tx = f.begin().await;
     let published = f
         .backend
@@ -54,7 +54,7 @@ pub(crate) async fn f6_writes_in_transactions_are_blocked_when_they_are_made<H: 
 }
 
 pub(crate) async fn f6_a_paused_group_keeps_a_topic_open(s: &Scene) {
-    let topic = s.topic_with("orders", blocking()).await;
+    let topic = s.topic_with("orders", blocking(s)).await;
     let group = topic.group("billing").await;
     group.pause().await.expect("an active group can be paused");
     let sent = topic.publish(1).await;
@@ -66,7 +66,7 @@ pub(crate) async fn f6_a_paused_group_keeps_a_topic_open(s: &Scene) {
 }
 
 pub(crate) async fn f6_the_last_cancellation_blocks_again(s: &Scene) {
-    let topic = s.topic_with("orders", blocking()).await;
+    let topic = s.topic_with("orders", blocking(s)).await;
     let (billing, audit) = (topic.group("billing").await, topic.group("audit").await);
     billing.cancel().await.expect("a group can be cancelled");
     topic.publish(1).await;
@@ -101,12 +101,9 @@ pub(crate) async fn without_blocking_messages_are_owed_to_nobody(s: &Scene) {
     let topic = s.topic("orders").await;
     topic.publish(3).await;
     let group = topic.group("billing").await;
-    let member = group.member().await;
-    nothing(
-        &*member,
-        "a group is not owed what was published before it subscribed",
-    )
-    .await;
+    group
+        .nothing("a group is not owed what was published before it subscribed")
+        .await;
     topic
         .delete(fanout_core::DeleteTopic::IfSettled)
         .await

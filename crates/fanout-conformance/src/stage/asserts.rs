@@ -4,6 +4,17 @@ use std::fmt::Debug;
 
 use fanout_core::{ErrorKind, MessageId, Result};
 
+/// What the receipt of a delivery of the past gets: `Fenced` where the engine found it by the owner
+/// of its lane.
+pub(crate) const STALE: &[ErrorKind] = &[ErrorKind::StaleReceipt, ErrorKind::Fenced];
+
+/// What a transaction may get that settles what another one settles.
+pub(crate) const LOST: &[ErrorKind] = &[
+    ErrorKind::Conflict,
+    ErrorKind::StaleReceipt,
+    ErrorKind::Fenced,
+];
+
 /// Asserts that a call failed with one of these kinds, in one line.
 #[track_caller]
 pub(crate) fn refused<T: Debug>(result: Result<T>, kinds: &[ErrorKind], promise: &str) {

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanout_core::{Delivery, MessageId, OpenTx, Result, Transactional};
+use fanout_core::{CompletionMode, Delivery, MessageId, NewMessage, OpenTx, Result, Transactional};
 
 use super::{Scene, TestTopic, full_size, messages, receipts};
 use crate::{Harness, Subject};
@@ -24,7 +24,7 @@ pub(crate) struct Fixture<H: Harness> {
 }
 
 impl<H: Harness> Fixture<H> {
-    pub(crate) async fn new(harness: H) -> Self {
+    pub(crate) async fn new(harness: H, mode: CompletionMode) -> Self {
         let Subject {
             backend,
             clock,
@@ -34,6 +34,7 @@ impl<H: Harness> Fixture<H> {
             scene: Scene {
                 backend: backend.clone(),
                 clock,
+                mode,
             },
             backend,
             harness,
@@ -58,8 +59,17 @@ impl<H: Harness> Fixture<H> {
         topic: &TestTopic,
         n: usize,
     ) -> Vec<MessageId> {
+        self.publish_all_in(tx, topic, messages(n)).await
+    }
+
+    pub(crate) async fn publish_all_in(
+        &self,
+        tx: &mut Tx<H>,
+        topic: &TestTopic,
+        messages: Vec<NewMessage>,
+    ) -> Vec<MessageId> {
         self.backend
-            .publish_in(tx.tx(), topic.name(), messages(n))
+            .publish_in(tx.tx(), topic.name(), messages)
             .await
             .expect("a good batch is published in a transaction")
     }

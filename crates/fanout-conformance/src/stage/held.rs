@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fanout_core::{Delivery, Member};
 
-use super::{LEASE, Scene, TestGroup, TestTopic, nothing, take};
+use super::{LEASE, Scene, TestGroup, TestTopic, take};
 
 /// A topic with a group, and what a member of it holds.
 pub(crate) struct Held {
@@ -34,10 +34,8 @@ pub(crate) async fn hold(s: &Scene, n: usize) -> Held {
 pub(crate) async fn never_again(s: &Scene, held: &Held) {
     s.maintain_until_idle().await;
     s.advance(LEASE * 10);
-    nothing(
-        &*held.group.member().await,
-        "a settled message is never delivered again",
-    )
-    .await;
+    held.group
+        .nothing("a settled message is never delivered again")
+        .await;
     assert_eq!(held.group.pending().await, [], "and not owed");
 }

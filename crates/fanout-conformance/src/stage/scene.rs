@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanout_core::{
-    Backend, Backoff, Clock, GroupName, ManualClock, NewMessage, SubscriptionOptions, Timestamp,
-    TopicConfig, TopicName,
+    Backend, Backoff, Clock, CompletionMode, GroupName, ManualClock, NewMessage, OnFailure,
+    Ordering, SubscriptionOptions, Timestamp, TopicConfig, TopicName,
 };
 
 use super::TestTopic;
@@ -21,6 +21,8 @@ const MAX_ROUNDS: usize = 100;
 pub(crate) struct Scene {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) clock: Arc<ManualClock>,
+    /// The mode of the topics that the case makes, unless it says otherwise.
+    pub(crate) mode: CompletionMode,
 }
 
 impl Scene {
@@ -32,14 +34,46 @@ impl Scene {
         self.clock.advance(by);
     }
 
+    /// Moves the clock so far that no member that was silent meanwhile holds on to anything: neither
+    /// messages nor lanes.
+    pub(crate) fn lapse(&self) {
+        self.advance(LEASE * 2);
+    }
+
+    /// Whether messages are tracked in the topics that the case makes.
+    pub(crate) fn tracks(&self) -> bool {
+        self.mode == CompletionMode::ReferenceCounting
+    }
+
+    /// The defaults in the mode of the case.
+    pub(crate) fn config(&self) -> TopicConfig {
+        TopicConfig {
+            completion_mode: self.mode,
+            ..TopicConfig::default()
+        }
+    }
+
     /// Creates a pub/sub topic.
     pub(crate) async fn topic(&self, name: &str) -> TestTopic {
-        self.topic_with(name, TopicConfig::default()).await
+        self.topic_with(name, self.config()).await
+    }
+
+    /// Creates a pub/sub topic with so many lanes.
+    pub(crate) async fn topic_of_lanes(&self, name: &str, lanes: u16) -> TestTopic {
+        let config = TopicConfig {
+            lanes,
+            ..self.config()
+        };
+        self.topic_with(name, config).await
     }
 
     /// Creates a queue topic.
     pub(crate) async fn queue(&self, name: &str) -> TestTopic {
-        self.topic_with(name, TopicConfig::queue()).await
+        let config = TopicConfig {
+            completion_mode: self.mode,
+            ..TopicConfig::queue()
+        };
+        self.topic_with(name, config).await
     }
 
     pub(crate) async fn topic_with(&self, name: &str, config: TopicConfig) -> TestTopic {
@@ -94,6 +128,19 @@ pub(crate) fn messages(n: usize) -> Vec<NewMessage> {
         .collect()
 }
 
+/// `n` small messages of one key.
+pub(crate) fn of_key(key: &str, n: usize) -> Vec<NewMessage> {
+    keyed(&vec![key; n])
+}
+
+/// A small message for each of these keys.
+pub(crate) fn keyed(keys: &[&str]) -> Vec<NewMessage> {
+    keys.iter()
+        .zip(messages(keys.len()))
+        .map(|(key, message)| message.key(*key))
+        .collect()
+}
+
 /// The defaults, without chance, and such that no group dies of a moved clock.
 pub(crate) fn options() -> SubscriptionOptions {
     SubscriptionOptions {
@@ -102,6 +149,34 @@ pub(crate) fn options() -> SubscriptionOptions {
         heartbeat_timeout: Duration::from_secs(365 * 86_400),
         ..SubscriptionOptions::default()
     }
+}
+
+/// As [`options`], in order per key.
+pub(crate) fn ordered() -> SubscriptionOptions {
+    SubscriptionOptions {
+        ordering: Ordering::PerKey,
+        ..options()
+    }
+}
+
+/// As [`ordered`], where a failure blocks its lane.
+pub(crate) fn blocking() -> SubscriptionOptions {
+    SubscriptionOptions {
+        on_failure: OnFailure::Block,
+        ..ordered()
+    }
+}
+
+/// Both orderings, each with a name for its group.
+pub(crate) fn both_orderings() -> [(&'static str, SubscriptionOptions); 2] {
+    [("unordered", options()), ("ordered", ordered())]
+}
+
+/// Options under which no message is given up.
+pub(crate) fn patient(mut options: SubscriptionOptions) -> SubscriptionOptions {
+    options.max_attempts = 1_000_000;
+    options.max_stalls = 1_000_000;
+    options
 }
 
 /// Whether the large sizes are asked for.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use fanout_core::{
     BackendExt, DeadLetter, DeleteTopic, GroupName, GroupStats, Member, MessageAccounting,
-    MessageId, NewMessage, Result, SubscriptionOptions, TopicName,
+    MessageId, NewMessage, Result, SubscriptionOptions, TopicName, Watermark,
 };
 
-use super::{Scene, TestGroup, group_name, messages, options};
+use super::{Scene, TestGroup, group_name, keyed, messages, options};
 use std::sync::Arc;
 
 /// A topic, by a handle.
@@ -77,6 +77,11 @@ impl TestTopic {
         self.publish_all(messages(n)).await
     }
 
+    /// Publishes a small message for each of these keys.
+    pub(crate) async fn publish_keyed(&self, keys: &[&str]) -> Vec<MessageId> {
+        self.publish_all(keyed(keys)).await
+    }
+
     pub(crate) async fn publish_all(&self, messages: Vec<NewMessage>) -> Vec<MessageId> {
         let count = messages.len();
         let ids = self
@@ -119,6 +124,42 @@ impl TestTopic {
             .await
             .remove(&id)
             .expect("the accounting has a record of every kept message")
+    }
+
+    /// Asserts that exactly these groups have settled a message, where it is tracked.
+    pub(crate) async fn completed_by(&self, id: MessageId, groups: &[&TestGroup], promise: &str) {
+        if self.scene.tracks() {
+            let expected = groups.iter().map(|group| group.name().clone()).collect();
+            assert_eq!(self.record(id).await.completed, expected, "{promise}");
+        }
+    }
+
+    /// Asserts that every required group has settled these messages, where they are tracked.
+    pub(crate) async fn complete(&self, ids: &[MessageId], promise: &str) {
+        if self.scene.tracks() {
+            let records = self.accounting().await;
+            for id in ids {
+                let record = &records[id];
+                // Where only groups that read by cursor are subscribed, nobody is required.
+                let dated = record.completed_at.is_some() || record.required.is_empty();
+                assert!(
+                    record.completed == record.required && dated,
+                    "{promise}: {record:?}"
+                );
+            }
+        }
+    }
+
+    /// Up to where the topic is settled, as last recorded.
+    pub(crate) async fn watermark(&self) -> Watermark {
+        tokio::task::yield_now().await;
+        let watermark = self.scene.backend.watermark(&self.name).await;
+        let watermark = watermark.expect("the watermark of a topic can be read");
+        assert!(
+            watermark.id <= watermark.decided,
+            "nothing is settled that is not decided: {watermark:?}"
+        );
+        watermark
     }
 
     pub(crate) async fn stats(&self) -> Vec<GroupStats> {

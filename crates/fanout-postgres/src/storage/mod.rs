@@ -1,6 +1,7 @@
 //! All statements. One documented function a statement; no query text elsewhere but in migrations.
 
 mod call;
+pub(crate) mod cursors;
 pub(crate) mod database;
 pub(crate) mod dead_letters;
 mod fns;
@@ -9,7 +10,9 @@ pub(crate) mod log;
 pub(crate) mod observation;
 pub(crate) mod settlements;
 pub(crate) mod subscriptions;
+pub(crate) mod ticks;
 mod time;
 pub(crate) mod topics;
 pub(crate) mod tracking;
 pub(crate) mod upkeep;
+pub(crate) mod watermarks;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use diesel::data_types::PgTimestamp;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Integer, Nullable, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use fanout_core::{
     GroupBitmap, GroupIndex, GroupName, GroupStats, MessageAccounting, MessageId, Result,
@@ -15,10 +15,7 @@ use super::call::call;
 use super::subscriptions::{bit, names};
 use super::time::{from_timestamp, to_timestamp};
 use crate::error::{ResultExt, corrupt};
-use crate::schema::{
-    outbox_completions as completions, outbox_consumer_groups as tracking,
-    outbox_settlements as settlements,
-};
+use crate::schema::outbox_completions as completions;
 
 type StatsColumns = (
     Text,
@@ -88,19 +85,15 @@ pub(crate) async fn pending(
     after: MessageId,
     limit: usize,
 ) -> Result<Vec<MessageId>> {
-    let ids: Vec<i64> = tracking::table
-        .filter(tracking::topic_id.eq(topic.0))
-        .filter(tracking::group_index.eq(bit(group)))
-        .filter(tracking::id.gt(after.0))
-        .filter(diesel::dsl::not(diesel::dsl::exists(
-            settlements::table
-                .filter(settlements::topic_id.eq(topic.0))
-                .filter(settlements::group_index.eq(bit(group)))
-                .filter(settlements::id.eq(tracking::id)),
-        )))
-        .order(tracking::id)
-        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-        .select(tracking::id)
+    let binds = (
+        topic.0.into_sql::<Integer>(),
+        bit(group).into_sql::<SmallInt>(),
+        after.0.into_sql::<BigInt>(),
+        i32::try_from(limit)
+            .unwrap_or(i32::MAX)
+            .into_sql::<Integer>(),
+    );
+    let ids: Vec<i64> = call::<BigInt, _>("pending_ids", binds)
         .load(connection)
         .await
         .reading()?;

@@ -3,10 +3,11 @@
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use fanout_core::{GroupIndex, Result, SubscriptionId, Timestamp, TopicId};
+use fanout_core::{CursorReceipt, GroupIndex, Result, SubscriptionId, Timestamp, TopicId};
 
 use super::call::{call, only};
 use super::subscriptions::{bit, group_index};
+use super::ticks::number;
 use super::time::from_timestamp;
 use crate::error::ResultExt;
 use crate::schema::{
@@ -31,6 +32,60 @@ pub(crate) async fn settle_in(
         .await
         .reading()?;
     Ok(())
+}
+
+/// Settles messages that are read by cursor in the transaction that the connection is in, each with its
+/// lane and the lane's epoch: all, or an error. They are distinct and ascending.
+pub(crate) async fn settle_lanes_in(
+    connection: &mut AsyncPgConnection,
+    subscription: SubscriptionId,
+    receipts: &[CursorReceipt],
+) -> Result<()> {
+    let ids: Vec<i64> = receipts.iter().map(|receipt| receipt.id.0).collect();
+    let lanes: Vec<i16> = receipts
+        .iter()
+        .map(|receipt| number(receipt.lane))
+        .collect();
+    let epochs: Vec<i64> = receipts.iter().map(|receipt| receipt.epoch).collect();
+    let binds = (
+        subscription.0.into_sql::<BigInt>(),
+        ids.into_sql::<Array<BigInt>>(),
+        lanes.into_sql::<Array<SmallInt>>(),
+        epochs.into_sql::<Array<BigInt>>(),
+    );
+    call::<(), _>("settle_lanes_in", binds)
+        .execute(connection)
+        .await
+        .reading()?;
+    Ok(())
+}
+
+/// Those of these messages that the transaction which the connection is in has not settled.
+pub(crate) async fn not_settled_in(
+    connection: &mut AsyncPgConnection,
+    topic: TopicId,
+    group: GroupIndex,
+    ids: &[i64],
+) -> Result<Vec<i64>> {
+    let binds = (
+        topic.0.into_sql::<Integer>(),
+        bit(group).into_sql::<SmallInt>(),
+        ids.into_sql::<Array<BigInt>>(),
+    );
+    call::<BigInt, _>("not_settled_in", binds)
+        .load(connection)
+        .await
+        .reading()
+}
+
+/// Puts settlements of messages read by cursor right that no owner of a lane will meet; returns how many.
+pub(crate) async fn sweep_lanes(connection: &mut AsyncPgConnection, topic: TopicId) -> Result<u64> {
+    let swept: i64 = call::<BigInt, _>("sweep_lane_settlements", (topic.0.into_sql::<Integer>(),))
+        .load(connection)
+        .await
+        .and_then(only)
+        .committing()?;
+    Ok(u64::try_from(swept).unwrap_or(0))
 }
 
 /// The live subscription whose bit this is.

@@ -8,8 +8,8 @@ use diesel::sql_types::{BigInt, Bool};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use fanout_core::{
     Backoff, Error, ErrorKind, GroupIndex, GroupName, MAX_GROUPS, MessageId, Result, StartPosition,
-    Subscription, SubscriptionId, SubscriptionOptions, SubscriptionStatus, Timestamp, Topic,
-    TopicId, TopicName,
+    Subscribe, Subscription, SubscriptionId, SubscriptionOptions, SubscriptionStatus, Timestamp,
+    Topic, TopicId, TopicName,
 };
 
 use super::call::{call, only};
@@ -261,24 +261,144 @@ pub(crate) async fn allocate_bit(
     group_index(next)
 }
 
-/// Writes a new subscription from now on. Its snapshot is this statement's.
+/// The name of a start position, and the id or time that goes with it.
+type Start = (&'static str, Option<i64>, Option<PgTimestamp>);
+
+fn start_columns(start: StartPosition) -> Start {
+    match start {
+        StartPosition::FromNow => ("from-now", None, None),
+        StartPosition::FromBeginning => ("from-beginning", None, None),
+        StartPosition::FromMessage(id) => ("from-message", Some(id.0), None),
+        StartPosition::FromTimestamp(at) => ("from-timestamp", None, Some(from_timestamp(at))),
+    }
+}
+
+/// Where a subscription's cursors begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beginning {
+    pub(crate) tick: i64,
+    pub(crate) owed_from: Option<MessageId>,
+}
+
+/// Lets a subscription begin at a position as of a tick; false when the tick is gone.
+pub(crate) async fn begin_at(
+    connection: &mut AsyncPgConnection,
+    id: SubscriptionId,
+    tick: i64,
+    position: StartPosition,
+) -> Result<bool> {
+    use diesel::sql_types::{Nullable, Text, Timestamptz};
+    let (name, from_id, from_time) = start_columns(position);
+    let binds = (
+        id.0.into_sql::<BigInt>(),
+        tick.into_sql::<BigInt>(),
+        name.into_sql::<Text>(),
+        from_id.into_sql::<Nullable<BigInt>>(),
+        from_time.into_sql::<Nullable<Timestamptz>>(),
+    );
+    call::<Bool, _>("begin_at", binds)
+        .load(connection)
+        .await
+        .and_then(only)
+        .reading()
+}
+
+/// Where a subscription's cursors begin.
+pub(crate) async fn start(
+    connection: &mut AsyncPgConnection,
+    id: SubscriptionId,
+) -> Result<Beginning> {
+    let (tick, owed_from) = subscriptions::table
+        .find(id.0)
+        .select((subscriptions::start_tick, subscriptions::owed_from_id))
+        .first::<(i64, Option<i64>)>(connection)
+        .await
+        .reading()?;
+    let owed_from = owed_from.map(MessageId);
+    Ok(Beginning { tick, owed_from })
+}
+
+/// Gives a subscription another bit.
+pub(crate) async fn change_bit(
+    connection: &mut AsyncPgConnection,
+    id: SubscriptionId,
+    to: GroupIndex,
+) -> Result<()> {
+    diesel::update(subscriptions::table.find(id.0))
+        .set(subscriptions::group_index.eq(bit(to)))
+        .execute(connection)
+        .await
+        .reading()?;
+    Ok(())
+}
+
+/// Writes the audit row of a seek that has begun.
+pub(crate) async fn record_seek(
+    connection: &mut AsyncPgConnection,
+    topic: TopicId,
+    before: &Subscription,
+    to: GroupIndex,
+    position: StartPosition,
+    now: Option<Timestamp>,
+) -> Result<()> {
+    use crate::schema::outbox_seeks as seeks;
+    let start = start(connection, before.id).await?;
+    diesel::insert_into(seeks::table)
+        .values((
+            seeks::topic_id.eq(topic.0),
+            seeks::subscription_id.eq(before.id.0),
+            seeks::group_name.eq(before.group.as_str()),
+            seeks::position.eq(start_columns(position).0),
+            seeks::start_id.eq(start.owed_from.map(|id| id.0)),
+            seeks::tick.eq(start.tick),
+            seeks::former_group_index.eq(bit(before.group_index)),
+            seeks::group_index.eq(bit(to)),
+            seeks::sought_at.eq(time_or_now(now.map(from_timestamp))),
+        ))
+        .execute(connection)
+        .await
+        .reading()?;
+    Ok(())
+}
+
+/// The bits of a topic's live groups by name.
+pub(crate) async fn live_bits(
+    connection: &mut AsyncPgConnection,
+    topic: TopicId,
+) -> Result<BTreeMap<GroupName, GroupIndex>> {
+    let rows: Vec<(String, i16)> = subscriptions::table
+        .filter(subscriptions::topic_id.eq(topic.0))
+        .filter(subscriptions::status.ne(SubscriptionStatus::Cancelled.as_str()))
+        .select((subscriptions::group_name, subscriptions::group_index))
+        .load(connection)
+        .await
+        .reading()?;
+    rows.into_iter()
+        .map(|(name, bit)| Ok((GroupName::new(&name)?, group_index(bit)?)))
+        .collect()
+}
+
+/// Writes a new subscription. It is owed nothing before it [begins](begin_at).
 pub(crate) async fn insert(
     connection: &mut AsyncPgConnection,
     topic: &Topic,
     group: &GroupName,
     index: GroupIndex,
-    options: &SubscriptionOptions,
+    subscribe: &Subscribe,
     now: Option<Timestamp>,
 ) -> Result<Subscription> {
     let now = now.map(from_timestamp);
+    let (position, from_id, from_time) = start_columns(subscribe.start);
     diesel::insert_into(subscriptions::table)
         .values((
             subscriptions::topic_id.eq(topic.id.0),
             subscriptions::group_name.eq(group.as_str()),
             subscriptions::group_index.eq(bit(index)),
             subscriptions::status.eq(SubscriptionStatus::Active.as_str()),
-            Options::from(options),
-            subscriptions::start_position.eq("from-now"),
+            Options::from(&subscribe.options),
+            subscriptions::start_position.eq(position),
+            subscriptions::start_id.eq(from_id),
+            subscriptions::start_at.eq(from_time),
             subscriptions::subscribed_at.eq(time_or_now(now)),
             subscriptions::status_changed_at.eq(time_or_now(now)),
             subscriptions::last_heartbeat_at.eq(time_or_now(now)),

@@ -40,11 +40,17 @@ counters! {
     retried,
     /// Failures after which the message was given up.
     dead_lettered,
-    /// Messages that were given back unhandled when the consumer stopped.
+    /// Messages that were given back: unhandled, when the consumer stopped or, in a group that
+    /// wants order, when it was not their turn any more; or handled out of order.
     released,
-    /// Settlements that were stale or out of order.
+    /// Settlements of handled messages that were stale, fenced or out of order.
     refused,
-    /// Deliveries whose lease was lost before their handler began.
+    /// Those of them that were refused because another member owns the lane.
+    fenced,
+    /// Those of them that were refused because an earlier message of the key was not settled: its
+    /// lease was lost.
+    out_of_order,
+    /// Deliveries that were not this consumer's any more before their handler began.
     lost,
     /// Leases that were extended.
     extended,
@@ -64,8 +70,14 @@ impl Tally {
             (Outcome::Applied, _) => &self.done,
             (Outcome::Retry { .. }, _) => &self.retried,
             (Outcome::DeadLettered, _) => &self.dead_lettered,
-            (Outcome::Stale | Outcome::OutOfOrder, _) => &self.refused,
+            (_, Verdict::Release) => &self.lost,
+            (Outcome::Stale | Outcome::OutOfOrder | Outcome::Fenced, _) => &self.refused,
         });
+        match outcome {
+            Outcome::Fenced if *verdict != Verdict::Release => count(&self.fenced),
+            Outcome::OutOfOrder => count(&self.out_of_order),
+            _ => {}
+        }
     }
 }
 

@@ -9,10 +9,21 @@ use std::time::Duration;
 use fanout_core::Receipt;
 use tokio::time::Instant;
 
-/// One delivery of one session. Not the message's id: a message whose lease was lost may be in hand
-/// twice.
+/// One delivery of one session; they count up in the order of delivery. Not the message's id: a
+/// message whose lease was lost may be in hand twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Ticket(u64);
+
+#[cfg(test)]
+impl Ticket {
+    pub(super) const fn of(number: u64) -> Self {
+        Self(number)
+    }
+
+    pub(super) const fn number(self) -> u64 {
+        self.0
+    }
+}
 
 #[derive(Debug)]
 struct Held {

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Fetching, handling, settling and extending overlap; the session is the one place that knows what
-//! is in hand.
+//! is in hand. In a group that wants order the queue tells whose turn it is, and what is out of turn
+//! is given back.
 
 mod call;
 mod counters;
@@ -16,9 +17,11 @@ mod handler;
 mod handlers;
 mod heartbeat;
 mod in_hand;
+mod queue;
 mod runtime;
 mod session;
 mod settings;
+mod turns;
 
 pub use counters::ConsumerCounters;
 pub use handler::{BoxError, Handler, HandlerFn};

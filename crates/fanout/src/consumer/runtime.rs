@@ -20,6 +20,10 @@ use crate::stop::Stop;
 ///
 /// - Handlers run as tasks, so it needs a tokio runtime; a handler that panics fails its delivery.
 /// - Leases of what is in hand are extended when half of them has passed.
+/// - In a group that wants [order](crate::Ordering::PerKey) the messages of one key are handled one
+///   after another. A failure is settled before the next of its key begins; with
+///   [`OnFailure::Block`](crate::OnFailure::Block) the lane waits for it, and what was fetched after
+///   it in the lane is dropped unhandled, to come again behind it.
 /// - While the subscription is paused it idles; when it has ended, [`run`](Self::run) returns an
 ///   error of kind [`SubscriptionEnded`](crate::ErrorKind::SubscriptionEnded).
 /// - Errors that may pass ([transient](crate::ErrorKind::is_transient) ones and
@@ -121,7 +125,7 @@ impl<B: Backend + ?Sized> Consumer<B> {
         self
     }
 
-    /// How many handlers of a member run at once; in a group that wants order always 1.
+    /// How many handlers of a member run at once; in a group that wants order never two of a key.
     /// Default: 16.
     #[must_use]
     pub fn concurrency(mut self, handlers: usize) -> Self {

@@ -2,14 +2,15 @@
 
 mod fetching;
 mod leases;
+mod ordering;
 mod settling;
 
-use std::collections::VecDeque;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use fanout_core::{
-    Backend, Delivery, Error, GroupName, JoinOptions, Member, MemberName, Ordering, Result,
-    Settlement, TopicName, Verdict,
+    Backend, Error, GroupName, JoinOptions, Member, MemberName, Ordering, Result, Settlement,
+    TopicName, Verdict,
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -22,7 +23,9 @@ use super::counters::{Tally, count};
 use super::handlers::Handlers;
 use super::heartbeat::Heartbeat;
 use super::in_hand::{InHand, Ticket};
+use super::queue::Queue;
 use super::settings::Settings;
+use super::turns::Lane;
 use crate::pace::{Pace, ask_again};
 use crate::stop::Stop;
 
@@ -43,10 +46,15 @@ pub(super) struct Session<H> {
     heartbeat: Heartbeat,
     in_hand: InHand,
     /// Fetched, and not begun.
-    queue: VecDeque<(Ticket, Delivery)>,
+    queue: Queue,
     handlers: Handlers<H>,
     /// To be settled.
     verdicts: Vec<(Ticket, Settlement)>,
+    /// How many of those, and of those that are being settled, are given back.
+    given_back: usize,
+    /// Lanes of which something was given back since the fetch under way began: what it brings of
+    /// them is out of turn.
+    stirred: HashSet<Lane>,
     fetching: Call<FetchDone>,
     settling: Call<SettleDone>,
     extending: Call<ExtendDone>,
@@ -58,11 +66,21 @@ pub(super) struct Session<H> {
     settle_at: Option<Instant>,
     /// Set by a stop: when to give up waiting for handlers and calls.
     give_up_at: Option<Instant>,
+    /// It may have been handed messages that it does not know of.
+    lost_track: bool,
     failure: Option<Error>,
 }
 
+/// How a session ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Stopped,
+    /// Another member is to take its place.
+    LostTrack,
+}
+
 impl<H: Handler> Session<H> {
-    /// Joins, works until stopped, leaves.
+    /// Joins, works until stopped, leaves; joins again when it has lost track.
     pub(super) async fn run<B: Backend + ?Sized>(
         backend: Arc<B>,
         post: Post,
@@ -71,32 +89,38 @@ impl<H: Handler> Session<H> {
         tally: Arc<Tally>,
         stop: Stop,
     ) -> Result<()> {
-        let joined = tokio::select! {
-            biased;
-            () = stop.requested() => return Ok(()),
-            joined = join(&*backend, post, &tally) => joined?,
-        };
-        Self::new(joined, settings, handler, tally, stop)
-            .work()
-            .await
+        loop {
+            let joined = tokio::select! {
+                biased;
+                () = stop.requested() => return Ok(()),
+                joined = join(&*backend, &post, &tally) => joined?,
+            };
+            let (handler, tally, stop) = (Arc::clone(&handler), Arc::clone(&tally), stop.clone());
+            match Self::new(joined, settings, handler, tally, stop)
+                .work()
+                .await?
+            {
+                End::Stopped => return Ok(()),
+                End::LostTrack => {}
+            }
+        }
     }
 
     fn new(
-        member: Arc<dyn Member>,
-        mut settings: Settings,
+        (member, queue): (Arc<dyn Member>, Queue),
+        settings: Settings,
         handler: Arc<H>,
         tally: Arc<Tally>,
         stop: Stop,
     ) -> Self {
-        if member.subscription().options.ordering == Ordering::PerKey {
-            settings.concurrency = 1;
-        }
         Self {
             heartbeat: Heartbeat::start(Arc::clone(&member), Arc::clone(&tally)),
             in_hand: InHand::default(),
-            queue: VecDeque::new(),
+            queue,
             handlers: Handlers::new(Arc::clone(&handler), Arc::clone(&tally)),
             verdicts: Vec::new(),
+            given_back: 0,
+            stirred: HashSet::new(),
             fetching: Call::none(),
             settling: Call::none(),
             extending: Call::none(),
@@ -107,6 +131,7 @@ impl<H: Handler> Session<H> {
             fetch_at: Instant::now(),
             settle_at: None,
             give_up_at: None,
+            lost_track: false,
             failure: None,
             member,
             handler,
@@ -116,7 +141,7 @@ impl<H: Handler> Session<H> {
         }
     }
 
-    async fn work(mut self) -> Result<()> {
+    async fn work(mut self) -> Result<End> {
         loop {
             let now = Instant::now();
             self.start_handlers(now);
@@ -140,15 +165,15 @@ impl<H: Handler> Session<H> {
 
     fn start_handlers(&mut self, now: Instant) {
         while self.handlers.len() < self.settings.concurrency {
-            let Some((ticket, _)) = self.queue.front() else {
+            let Some(ticket) = self.queue.next() else {
                 return;
             };
             // Its lease may have ended while it waited: an extension, which is due by then, tells
             // whether it is still ours.
-            if !self.in_hand.is_safe(*ticket, now) {
+            if !self.in_hand.is_safe(ticket, now) {
                 return;
             }
-            if let Some((ticket, delivery)) = self.queue.pop_front() {
+            if let Some(delivery) = self.queue.begin(ticket) {
                 self.handlers.start(ticket, delivery);
             }
         }
@@ -176,14 +201,12 @@ impl<H: Handler> Session<H> {
     }
 
     fn is_finished(&self, now: Instant) -> bool {
-        let Some(give_up_at) = self.give_up_at else {
-            return false;
-        };
-        let idle = self.handlers.len() == 0
-            && self.verdicts.is_empty()
-            && !self.fetching.is_under_way()
-            && !self.settling.is_under_way();
-        idle || give_up_at <= now
+        let idle =
+            self.load() == 0 && !self.fetching.is_under_way() && !self.settling.is_under_way();
+        match self.give_up_at {
+            Some(give_up_at) => idle || give_up_at <= now,
+            None => idle && self.lost_track,
+        }
     }
 
     fn fail(&mut self, error: Error) {
@@ -199,14 +222,21 @@ impl<H: Handler> Session<H> {
         }
         self.give_up_at = Some(Instant::now() + self.settings.grace);
         // What has not begun is given back now rather than when the last handler has ended.
-        for (ticket, _) in std::mem::take(&mut self.queue) {
+        for ticket in self.queue.take_all() {
             self.judge(ticket, Verdict::Release);
         }
     }
 
-    async fn leave(mut self) -> Result<()> {
+    async fn leave(mut self) -> Result<End> {
         self.handlers.abort();
         drop(self.heartbeat);
+        if self.give_up_at.is_none() {
+            // Nothing is in hand that it knows of; if this fails the rest comes again after its lease.
+            return match self.member.leave().await {
+                Err(error) if !ask_again(error.kind()) => Err(error),
+                _ => Ok(End::LostTrack),
+            };
+        }
         let mut errors = Pace::of_errors();
         let left = loop {
             match self.member.leave().await {
@@ -223,7 +253,7 @@ impl<H: Handler> Session<H> {
         };
         match self.failure {
             Some(failure) => Err(failure),
-            None => left,
+            None => left.map(|()| End::Stopped),
         }
     }
 
@@ -233,21 +263,15 @@ impl<H: Handler> Session<H> {
     }
 }
 
+/// Joins, however often it takes.
 async fn join<B: Backend + ?Sized>(
     backend: &B,
-    post: Post,
+    post: &Post,
     tally: &Tally,
-) -> Result<Arc<dyn Member>> {
+) -> Result<(Arc<dyn Member>, Queue)> {
     let mut errors = Pace::of_errors();
-    let options = match post.name {
-        Some(name) => JoinOptions::named(name),
-        None => JoinOptions::default(),
-    };
     loop {
-        match backend
-            .join(&post.topic, post.group.as_ref(), options.clone())
-            .await
-        {
+        match try_join(backend, post).await {
             Err(error) if ask_again(error.kind()) => {
                 count(&tally.errors);
                 tracing::warn!(topic = %post.topic, %error, "cannot join, trying again");
@@ -256,4 +280,24 @@ async fn join<B: Backend + ?Sized>(
             joined => return joined,
         }
     }
+}
+
+/// Joins, and makes the queue that fits the group.
+async fn try_join<B: Backend + ?Sized>(
+    backend: &B,
+    post: &Post,
+) -> Result<(Arc<dyn Member>, Queue)> {
+    let lanes = backend.topic(&post.topic).await?.config.lanes;
+    let options = match &post.name {
+        Some(name) => JoinOptions::named(name.clone()),
+        None => JoinOptions::default(),
+    };
+    let member = backend
+        .join(&post.topic, post.group.as_ref(), options)
+        .await?;
+    let queue = match member.subscription().options.ordering {
+        Ordering::Unordered => Queue::default(),
+        Ordering::PerKey => Queue::in_order(lanes),
+    };
+    Ok((member, queue))
 }

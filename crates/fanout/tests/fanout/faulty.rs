@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use fanout::{
     Backend, DeadLetter, DeleteTopic, Error, ErrorKind, Extension, Fetched, GroupName, GroupStats,
     JoinOptions, MaintenanceReport, Member, MemberCounters, MemberName, MemoryBackend,
-    MessageAccounting, MessageId, NewMessage, Outcome, Receipt, Result, Settlement, Subscribe,
-    Subscription, Topic, TopicConfig, TopicName, TopicUpdate,
+    MessageAccounting, MessageId, NewMessage, Outcome, Receipt, Result, Settlement, StartPosition,
+    Subscribe, Subscription, Topic, TopicConfig, TopicName, TopicUpdate, Watermark,
 };
 
 /// Calls that can be made to fail.
@@ -24,14 +24,17 @@ pub(crate) enum Call {
     Maintain,
 }
 
-/// What is to fail, and how.
+/// What is to fail, and how, and which answers come late.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Faults(Arc<Mutex<HashMap<Call, Vec<ErrorKind>>>>);
+pub(crate) struct Faults {
+    planned: Arc<Mutex<HashMap<Call, Vec<ErrorKind>>>>,
+    delays: Arc<Mutex<HashMap<Call, Duration>>>,
+}
 
 impl Faults {
     /// Lets the next calls fail, each with one of these.
     pub(crate) fn plan(&self, call: Call, kinds: &[ErrorKind]) {
-        self.0
+        self.planned
             .lock()
             .unwrap()
             .entry(call)
@@ -41,18 +44,29 @@ impl Faults {
 
     /// Whether all that was planned has happened.
     pub(crate) fn are_spent(&self) -> bool {
-        self.0.lock().unwrap().values().all(Vec::is_empty)
+        let planned = self.planned.lock().unwrap();
+        planned.values().all(Vec::is_empty)
+    }
+
+    /// Lets all answers of a call come so much after it was done.
+    pub(crate) fn delay(&self, call: Call, by: Duration) {
+        self.delays.lock().unwrap().insert(call, by);
     }
 
     fn next(&self, call: Call) -> Option<ErrorKind> {
-        self.0.lock().unwrap().get_mut(&call)?.pop()
+        self.planned.lock().unwrap().get_mut(&call)?.pop()
     }
 
     /// Does `work`, unless it is to fail. An outcome that is to be unknown is that of work that
     /// was done.
     async fn around<T>(&self, call: Call, work: impl Future<Output = Result<T>>) -> Result<T> {
         let Some(kind) = self.next(call) else {
-            return work.await;
+            let done = work.await;
+            let delay = self.delays.lock().unwrap().get(&call).copied();
+            if let Some(delay) = delay {
+                tokio::time::sleep(delay).await;
+            }
+            return done;
         };
         if kind == ErrorKind::Unknown {
             work.await?;
@@ -97,6 +111,15 @@ impl Backend for Faulty {
         subscribe: Subscribe,
     ) -> Result<Subscription> {
         self.inner.subscribe(topic, group, subscribe).await
+    }
+
+    async fn seek(
+        &self,
+        topic: &TopicName,
+        group: &GroupName,
+        to: StartPosition,
+    ) -> Result<Subscription> {
+        self.inner.seek(topic, group, to).await
     }
 
     async fn pause(&self, topic: &TopicName, group: &GroupName) -> Result<Subscription> {
@@ -151,6 +174,10 @@ impl Backend for Faulty {
 
     async fn stats(&self, topic: &TopicName) -> Result<Vec<GroupStats>> {
         self.inner.stats(topic).await
+    }
+
+    async fn watermark(&self, topic: &TopicName) -> Result<Watermark> {
+        self.inner.watermark(topic).await
     }
 
     async fn pending(

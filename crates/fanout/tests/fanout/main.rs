@@ -9,5 +9,7 @@ mod faulty;
 mod leases;
 mod life;
 mod maintenance;
+mod ordering;
 mod support;
+mod witness;
 mod working;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanout::{
-    Backend, BackendExt, Backoff, Clock, Consumer, GroupName, GroupStats, MemoryBackend, Message,
-    MessageId, NewMessage, Result, Subscribe, SubscriptionOptions, Timestamp, TopicConfig,
-    TopicName,
+    Backend, BackendExt, Backoff, Clock, CompletionMode, Consumer, GroupName, GroupStats,
+    MemoryBackend, Message, MessageId, NewMessage, Result, Subscribe, SubscriptionOptions,
+    Timestamp, TopicConfig, TopicName,
 };
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -44,16 +44,29 @@ impl World {
     }
 
     pub(crate) async fn with(options: SubscriptionOptions) -> Self {
+        Self::in_mode(CompletionMode::default(), options).await
+    }
+
+    pub(crate) async fn in_mode(mode: CompletionMode, options: SubscriptionOptions) -> Self {
         let clock = Arc::new(TokioClock(Instant::now()));
-        Self::of(MemoryBackend::builder().clock(clock).build(), options).await
+        Self::made(MemoryBackend::builder().clock(clock).build(), mode, options).await
     }
 
     pub(crate) async fn of(backend: MemoryBackend, options: SubscriptionOptions) -> Self {
+        Self::made(backend, CompletionMode::default(), options).await
+    }
+
+    async fn made(
+        backend: MemoryBackend,
+        completion_mode: CompletionMode,
+        options: SubscriptionOptions,
+    ) -> Self {
         let (topic, group) = (TopicName::new("t").unwrap(), GroupName::new("g").unwrap());
-        backend
-            .create_topic(&topic, TopicConfig::default())
-            .await
-            .unwrap();
+        let config = TopicConfig {
+            completion_mode,
+            ..TopicConfig::default()
+        };
+        backend.create_topic(&topic, config).await.unwrap();
         backend
             .subscribe(&topic, &group, Subscribe::from(options))
             .await

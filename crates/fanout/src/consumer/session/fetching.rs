@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanout_core::{Fetched, Result, Verdict};
+use fanout_core::{ErrorKind, Fetched, Result, Verdict};
 use tokio::time::Instant;
 
 use super::Session;
@@ -27,10 +27,13 @@ impl<H: Handler> Session<H> {
     pub(super) fn wants_to_fetch(&self) -> bool {
         self.give_up_at.is_none()
             && !self.fetching.is_under_way()
+            && self.given_back == 0
+            && !self.lost_track
             && self.load() <= self.settings.batch_size / 2
     }
 
     pub(super) fn fetch(&mut self, asked: Instant) {
+        self.stirred.clear();
         let limit = self.settings.batch_size - self.load();
         let member = Arc::clone(&self.member);
         let lease = member.subscription().options.lease;
@@ -48,6 +51,8 @@ impl<H: Handler> Session<H> {
             Ok(fetched) => fetched,
             Err(error) if ask_again(error.kind()) => {
                 self.note("fetch", &error);
+                // What it may have been handed comes before whatever it would fetch now.
+                self.lost_track = error.kind() == ErrorKind::Unknown && self.queue.keeps_order();
                 self.fetch_at = Instant::now() + self.fetch_errors.miss();
                 return;
             }
@@ -68,10 +73,11 @@ impl<H: Handler> Session<H> {
         add(&self.tally.delivered, fetched.deliveries.len() as u64);
         for delivery in fetched.deliveries {
             let ticket = self.in_hand.take(delivery.receipt, done.asked, done.lease);
-            if self.give_up_at.is_some() {
+            let lane = self.queue.lane_of(&delivery);
+            if self.give_up_at.is_some() || lane.is_some_and(|lane| self.stirred.contains(&lane)) {
                 self.judge(ticket, Verdict::Release);
             } else {
-                self.queue.push_back((ticket, delivery));
+                self.queue.push(ticket, delivery);
             }
         }
     }

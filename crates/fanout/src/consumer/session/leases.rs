@@ -80,9 +80,12 @@ impl<H: Handler> Session<H> {
             return;
         }
         self.in_hand.drop(ticket);
-        if let Some(place) = self.queue.iter().position(|(queued, _)| *queued == ticket) {
-            self.queue.remove(place);
+        let lane = self.queue.lane(ticket);
+        if self.queue.remove(ticket) {
             count(&self.tally.lost);
+        }
+        if let Some(lane) = lane {
+            self.give_back(lane, None);
         }
     }
 }

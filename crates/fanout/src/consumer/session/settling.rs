@@ -19,6 +19,11 @@ pub(super) struct SettleDone {
 impl<H: Handler> Session<H> {
     pub(super) fn handled(&mut self, verdicts: Vec<(Ticket, Verdict)>) {
         for (ticket, verdict) in verdicts {
+            if verdict == Verdict::Done {
+                self.queue.handled(ticket);
+            } else {
+                self.queue.failed(ticket, self.blocks());
+            }
             self.judge(ticket, verdict);
         }
     }
@@ -27,8 +32,12 @@ impl<H: Handler> Session<H> {
         let Some(receipt) = self.in_hand.receipt(ticket) else {
             // Its lease was lost while it was handled; the message comes, or came, again.
             count(&self.tally.refused);
+            self.queue.forget(ticket);
             return;
         };
+        if verdict == Verdict::Release {
+            self.given_back += 1;
+        }
         if self.verdicts.is_empty() && self.settle_at.is_none() {
             self.settle_at = Some(Instant::now() + self.settings.settle_after);
         }
@@ -36,8 +45,8 @@ impl<H: Handler> Session<H> {
             .push((ticket, Settlement { receipt, verdict }));
     }
 
-    /// When to settle: at once when nothing is at work that it could wait for, or half of a batch
-    /// has come together; else a little later, to settle more in one call.
+    /// When to settle: at once when nothing is at work that it could wait for, when something waits
+    /// for it, or half of a batch has come together; else a little later, to settle more in one call.
     pub(super) fn settle_due(&self) -> Option<Instant> {
         if self.verdicts.is_empty() || self.settling.is_under_way() {
             return None;
@@ -46,7 +55,8 @@ impl<H: Handler> Session<H> {
         let many = self.verdicts.len() >= self.settings.batch_size.div_ceil(2);
         let at = self.settle_at.unwrap_or_else(Instant::now);
         let waits_for_database = self.settle_errors.is_waiting();
-        let at_once = (alone || many) && !waits_for_database;
+        let awaited = self.given_back > 0 || self.queue.waits_for_failure();
+        let at_once = (alone || many || awaited) && !waits_for_database;
         Some(if at_once { at.min(Instant::now()) } else { at })
     }
 
@@ -71,9 +81,16 @@ impl<H: Handler> Session<H> {
             Ok(outcomes) => {
                 self.settle_errors.hit();
                 for ((ticket, settlement), outcome) in done.settled.into_iter().zip(outcomes) {
-                    self.in_hand.drop(ticket);
                     self.tally.settled(&settlement.verdict, outcome);
                     self.handler.settled(&settlement, outcome);
+                    self.concluded(ticket, &settlement.verdict, outcome);
+                    if outcome == Outcome::OutOfOrder {
+                        // Its receipt is good: without this it would wait for its lease to end.
+                        self.in_hand.set_settling(ticket, false);
+                        self.judge(ticket, Verdict::Release);
+                    } else {
+                        self.in_hand.drop(ticket);
+                    }
                 }
             }
             Err(error) if ask_again(error.kind()) => {
@@ -85,8 +102,10 @@ impl<H: Handler> Session<H> {
                 self.settle_at = Some(Instant::now() + self.settle_errors.miss());
             }
             Err(error) => {
-                for (ticket, _) in &done.settled {
+                for (ticket, settlement) in &done.settled {
                     self.in_hand.drop(*ticket);
+                    self.queue.forget(*ticket);
+                    self.given_back -= usize::from(settlement.verdict == Verdict::Release);
                 }
                 self.fail(error);
             }

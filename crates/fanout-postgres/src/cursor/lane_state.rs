@@ -1,0 +1,579 @@
+//! One lane of a group, as its owner sees it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fanout_core::{GroupIndex, IdSet, Lane, Timestamp};
+
+use super::block::{Block, Page};
+use super::log_row::LogRow;
+use super::tick::Tick;
+use crate::storage::cursors::{Cursor, CursorUpdate};
+
+/// With this many ranges settled ahead a lane delivers nothing more: its cursor would grow too large.
+const MAX_RANGES: usize = 500;
+
+/// A lane that this session owns: where its cursor stands, what of its span has been read, and what is
+/// in hand. Pure: the session reads and commits.
+#[derive(Debug)]
+pub(crate) struct LaneState {
+    pub(crate) group: GroupIndex,
+    pub(crate) lane: Lane,
+    pub(crate) epoch: i64,
+    pub(crate) version: i64,
+    /// When the lease on it ends.
+    pub(crate) expires_at: Timestamp,
+    /// A commit may or may not have happened: the cursor must be read again first.
+    pub(crate) suspect: bool,
+    /// The tick and the span's end that the database holds.
+    stored: (i64, i64),
+    pub(super) tick: Tick,
+    span: Option<Reading>,
+    /// Of the span, all up to this id is settled.
+    last_id: i64,
+    /// And so is this, beyond what was read: a former owner settled it.
+    ahead: IdSet,
+    /// What was read of the span above last_id.
+    pub(super) rows: BTreeMap<i64, Entry>,
+    pub(super) failures: BTreeMap<i64, u32>,
+    pub(super) blocked_until: Option<Timestamp>,
+    /// The lane stalled often: one message at a time.
+    careful: bool,
+    pub(super) trial: Option<i64>,
+    /// What was in hand alone when the last owner vanished.
+    culprit: Option<i64>,
+    /// Until then messages may be in hand that this session forgot.
+    resting_until: Option<Timestamp>,
+    /// Messages that transactions of callers in this process have settled, if they committed.
+    pub(super) in_transactions: BTreeSet<i64>,
+    /// Settled by callers' transactions that committed.
+    settled_elsewhere: BTreeSet<i64>,
+    /// Those of them that the cursor has yet to cover.
+    pub(super) folding: BTreeSet<i64>,
+    next_delivery: i64,
+}
+
+/// How far a span was read.
+#[derive(Debug)]
+struct Reading {
+    block: Arc<Block>,
+    /// Up to this id.
+    to: i64,
+    /// There is no more.
+    complete: bool,
+}
+
+/// A message of the span.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// None once it is settled.
+    pub(super) row: Option<Arc<LogRow>>,
+    pub(super) state: State,
+    /// How often its lease ended.
+    expiries: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Not delivered yet.
+    Fresh,
+    /// To be delivered again.
+    Again,
+    InHand {
+        delivery: i64,
+        until: Timestamp,
+    },
+    Settled,
+}
+
+/// What a lane hands out.
+#[derive(Debug)]
+pub(crate) struct Handed {
+    pub(crate) row: Arc<LogRow>,
+    pub(crate) delivery: i64,
+    pub(crate) failures: u32,
+    pub(crate) until: Timestamp,
+}
+
+/// Where a cursor comes to stand.
+#[derive(Debug, PartialEq)]
+pub(super) struct Position {
+    pub(super) tick: i64,
+    pub(super) through: i64,
+    pub(super) last_id: i64,
+    pub(super) ahead: IdSet,
+}
+
+impl LaneState {
+    pub(crate) fn new(
+        group: GroupIndex,
+        cursor: Cursor,
+        expires_at: Timestamp,
+        max_stalls: u32,
+    ) -> Self {
+        let span = (cursor.through.number > cursor.tick.number).then(|| cursor.through.clone());
+        Self {
+            group,
+            lane: cursor.lane,
+            epoch: cursor.epoch,
+            version: cursor.version,
+            expires_at,
+            suspect: false,
+            stored: (cursor.tick.number, cursor.through.number),
+            tick: cursor.tick,
+            span: span.map(Reading::promised),
+            last_id: cursor.last_id,
+            ahead: cursor.ahead,
+            rows: BTreeMap::new(),
+            failures: cursor.failures,
+            blocked_until: cursor.blocked_until,
+            careful: cursor.stalls >= max_stalls,
+            trial: cursor.trial,
+            culprit: cursor.trial.filter(|_| cursor.stalls > max_stalls),
+            resting_until: None,
+            in_transactions: BTreeSet::new(),
+            settled_elsewhere: BTreeSet::new(),
+            folding: BTreeSet::new(),
+            next_delivery: 0,
+        }
+    }
+
+    /// Takes over what the database holds, after a commit whose end is not known.
+    pub(crate) fn adopt(&mut self, cursor: Cursor) {
+        self.version = cursor.version;
+        self.stored = (cursor.tick.number, cursor.through.number);
+        self.failures = cursor.failures;
+        self.blocked_until = cursor.blocked_until;
+        self.trial = cursor.trial;
+        self.suspect = false;
+        if cursor.tick.number > self.tick.number {
+            // The span is finished; all of its rows are settled.
+            self.tick = cursor.tick;
+            self.leave_span();
+            return;
+        }
+        let in_span = cursor.through.number > cursor.tick.number;
+        for (id, entry) in &mut self.rows {
+            let covered = in_span && (*id <= cursor.last_id || cursor.ahead.contains(*id));
+            if covered {
+                entry.settle();
+            }
+        }
+        self.compact();
+    }
+
+    /// Begins anew where the database says, after its server was replaced and this session's ticks are
+    /// gone: what is in hand rests until its leases have ended.
+    pub(crate) fn restart(&mut self, cursor: Cursor, max_stalls: u32) {
+        let held = self.rows.values().filter_map(|entry| match entry.state {
+            State::InHand { until, .. } => Some(until),
+            _ => None,
+        });
+        let resting_until = held.max().max(self.resting_until);
+        let next_delivery = self.next_delivery;
+        *self = Self::new(self.group, cursor, self.expires_at, max_stalls);
+        (self.resting_until, self.next_delivery) = (resting_until, next_delivery);
+    }
+
+    /// The ticks that this lane has in memory alone.
+    pub(crate) fn unstored_ticks(&self) -> impl Iterator<Item = i64> + '_ {
+        let (tick, through) = self.place();
+        let stored = [self.stored.0, self.stored.1];
+        [tick, through]
+            .into_iter()
+            .filter(move |tick| !stored.contains(tick))
+    }
+
+    /// All ticks that it stands at.
+    pub(crate) fn ticks(&self) -> Vec<Tick> {
+        let through = self.span.as_ref().map(|span| span.block.through.clone());
+        std::iter::once(self.tick.clone()).chain(through).collect()
+    }
+
+    fn place(&self) -> (i64, i64) {
+        let through = self
+            .span
+            .as_ref()
+            .map_or(self.tick.number, |span| span.block.through.number);
+        (self.tick.number, through)
+    }
+
+    /// Whether the database does not know yet where it stands.
+    pub(crate) fn is_ahead_of_the_database(&self) -> bool {
+        self.place() != self.stored
+    }
+
+    /// A span that the cursor promised to finish and that is to be [opened](Self::open) first: its end.
+    pub(crate) fn promised(&self) -> Option<&Tick> {
+        let span = self.span.as_ref().filter(|span| span.is_promise())?;
+        Some(&span.block.through)
+    }
+
+    /// Whether it is in no span, so that one may be opened.
+    pub(crate) const fn is_between_spans(&self) -> bool {
+        self.span.is_none()
+    }
+
+    /// Enters a span.
+    pub(crate) fn open(&mut self, block: Arc<Block>) {
+        let to = self.last_id;
+        self.span = Some(Reading {
+            block,
+            to,
+            complete: false,
+        });
+    }
+
+    /// The span and the id above which rows are to be read, when there are none left to hand out.
+    pub(crate) fn wants_rows(&self) -> Option<(Arc<Block>, i64)> {
+        let span = self
+            .span
+            .as_ref()
+            .filter(|span| !span.complete && !span.is_promise())?;
+        let has_fresh = self.rows.values().any(|entry| entry.state == State::Fresh);
+        (!has_fresh && self.rows.len() < MAX_KNOWN).then(|| (span.block.clone(), span.to))
+    }
+
+    /// Takes in rows that were read.
+    pub(crate) fn take(&mut self, page: &Page) {
+        let Some(span) = &mut self.span else {
+            return;
+        };
+        let shares_a_longer_one = span.block.from != self.tick.number;
+        for row in &page.rows {
+            span.to = span.to.max(row.id);
+            if row.id <= self.last_id
+                || shares_a_longer_one && self.tick.snapshot.sees(row.transaction)
+            {
+                continue;
+            }
+            let elsewhere = self.settled_elsewhere.contains(&row.id);
+            let settled = elsewhere || self.ahead.contains(row.id);
+            self.rows.entry(row.id).or_insert_with(|| {
+                if elsewhere {
+                    self.folding.insert(row.id);
+                }
+                Entry {
+                    row: (!settled).then(|| row.clone()),
+                    state: if settled {
+                        State::Settled
+                    } else {
+                        State::Fresh
+                    },
+                    expiries: 0,
+                }
+            });
+        }
+        span.complete = page.complete;
+        self.compact();
+    }
+
+    /// Leaves the span when all of it is settled; tells whether it did.
+    pub(crate) fn finish_span(&mut self) -> bool {
+        let Some(span) = &self.span else {
+            return false;
+        };
+        if !span.complete || !self.rows.is_empty() {
+            return false;
+        }
+        self.tick = span.block.through.clone();
+        self.leave_span();
+        self.careful = false;
+        true
+    }
+
+    fn leave_span(&mut self) {
+        self.span = None;
+        self.last_id = 0;
+        self.ahead = IdSet::new();
+        self.rows.clear();
+    }
+
+    /// Moves last_id over what is settled without a gap.
+    pub(super) fn compact(&mut self) {
+        while let Some(first) = self.rows.first_entry()
+            && first.get().state == State::Settled
+        {
+            self.last_id = *first.key();
+            first.remove();
+        }
+    }
+
+    /// Notes what callers' transactions have settled.
+    pub(crate) fn note_settled_elsewhere(&mut self, ids: BTreeSet<i64>) {
+        for id in &ids {
+            if let Some(entry) = self.rows.get_mut(id)
+                && entry.state != State::Settled
+            {
+                entry.settle();
+                self.folding.insert(*id);
+            }
+        }
+        self.settled_elsewhere = ids;
+        self.compact();
+        let rows = &self.rows;
+        self.in_transactions.retain(|id| {
+            rows.get(id)
+                .is_some_and(|entry| entry.state != State::Settled)
+        });
+    }
+
+    /// Takes back what has been in hand for too long.
+    pub(crate) fn expire(&mut self, now: Timestamp) {
+        for entry in self.rows.values_mut() {
+            if matches!(entry.state, State::InHand { until, .. } if until <= now) {
+                entry.state = State::Again;
+                entry.expiries += 1;
+            }
+        }
+    }
+
+    /// Messages whose leases ended `max_stalls` times, and one that was alone in hand when the last owner
+    /// vanished.
+    pub(crate) fn condemned(&self, max_stalls: u32) -> (Vec<i64>, Option<i64>) {
+        let undelivered = self
+            .rows
+            .iter()
+            .filter(|(_, entry)| matches!(entry.state, State::Again | State::Fresh));
+        let poison = undelivered
+            .filter(|(_, entry)| entry.expiries >= max_stalls)
+            .map(|(id, _)| *id);
+        let is_here = |id: &i64| self.rows.get(id).is_some_and(|e| e.state == State::Fresh);
+        (poison.collect(), self.culprit.filter(is_here))
+    }
+
+    /// The message that must be noted as the one in hand before it is delivered, in a lane that stalled
+    /// often.
+    pub(crate) fn trial_wanted(&self, now: Timestamp) -> Option<i64> {
+        let next = self
+            .next_due(now)
+            .filter(|_| self.careful && self.in_hand() == 0)?;
+        (self.trial != Some(next)).then_some(next)
+    }
+
+    fn in_hand(&self) -> usize {
+        let held = |entry: &&Entry| matches!(entry.state, State::InHand { .. });
+        self.rows.values().filter(held).count()
+    }
+
+    /// The ends of the leases of what is in hand, those that have ended left out.
+    pub(crate) fn leases(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
+        self.rows
+            .values()
+            .filter_map(move |entry| match entry.state {
+                State::InHand { until, .. } if until > now => Some(until),
+                _ => None,
+            })
+    }
+
+    /// Whether a delivery is still in hand.
+    pub(crate) fn is_current(&self, id: i64, number: i64) -> bool {
+        matches!(self.rows.get(&id), Some(Entry { state: State::InHand { delivery, .. }, .. })
+            if *delivery == number)
+    }
+
+    /// The unsettled messages of the same key that come before a message.
+    pub(crate) fn earlier_of_key(&self, id: i64) -> Vec<i64> {
+        let key_of = |entry: &Entry| entry.row.as_ref().and_then(|row| row.key.clone());
+        let Some(key) = self.rows.get(&id).and_then(key_of) else {
+            return Vec::new();
+        };
+        let earlier = self.rows.range(..id);
+        let of_key = earlier.filter(|(_, entry)| key_of(entry).as_ref() == Some(&key));
+        of_key.map(|(id, _)| *id).collect()
+    }
+
+    /// Moves the end of a delivery's lease; tells whether it is still in hand.
+    pub(crate) fn extend(&mut self, id: i64, number: i64, end: Timestamp) -> bool {
+        match self.rows.get_mut(&id).map(|entry| &mut entry.state) {
+            Some(State::InHand { delivery, until }) if *delivery == number => {
+                *until = end;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it may be given to another member.
+    pub(crate) fn is_free_to_go(&self) -> bool {
+        self.in_hand() == 0 && self.resting_until.is_none()
+    }
+
+    fn is_waiting(&self, now: Timestamp) -> bool {
+        self.suspect
+            || self.blocked_until.is_some_and(|until| now < until)
+            || self.resting_until.is_some_and(|until| now < until)
+    }
+
+    fn next_due(&self, now: Timestamp) -> Option<i64> {
+        if self.is_waiting(now) {
+            return None;
+        }
+        let due = |entry: &Entry| matches!(entry.state, State::Fresh | State::Again);
+        let mut rows = self.rows.iter();
+        rows.find(|(_, entry)| due(entry)).map(|(id, _)| *id)
+    }
+
+    /// Whether it has something to deliver without reading.
+    pub(crate) fn has_due(&self, now: Timestamp) -> bool {
+        self.next_due(now).is_some()
+    }
+
+    /// Hands out up to `limit` messages, lowest first.
+    pub(crate) fn hand_out(
+        &mut self,
+        now: Timestamp,
+        limit: usize,
+        lease: Duration,
+    ) -> Vec<Handed> {
+        if self.is_waiting(now) {
+            return Vec::new();
+        }
+        self.resting_until = None;
+        let until = now + lease;
+        let limit = match (self.careful, self.in_hand()) {
+            (true, 0) => limit.min(usize::from(self.trial_wanted(now).is_none())),
+            (true, _) => 0,
+            (false, _) if self.position(&BTreeSet::new()).ahead.ranges() >= MAX_RANGES => 0,
+            (false, _) => limit,
+        };
+        let mut handed = Vec::new();
+        for (id, entry) in &mut self.rows {
+            if handed.len() == limit {
+                break;
+            }
+            if let (State::Fresh | State::Again, Some(row)) = (entry.state, &entry.row) {
+                self.next_delivery += 1;
+                entry.state = State::InHand {
+                    delivery: self.next_delivery,
+                    until,
+                };
+                handed.push(Handed {
+                    row: row.clone(),
+                    delivery: self.next_delivery,
+                    failures: self.failures.get(id).copied().unwrap_or(0),
+                    until,
+                });
+            }
+        }
+        handed
+    }
+
+    /// Where the cursor stands when `settled` is settled too.
+    pub(super) fn position(&self, settled: &BTreeSet<i64>) -> Position {
+        let (tick, through) = self.place();
+        let Some(span) = &self.span else {
+            return Position {
+                tick,
+                through,
+                last_id: 0,
+                ahead: IdSet::new(),
+            };
+        };
+        let is_settled =
+            |id: &i64, entry: &Entry| entry.state == State::Settled || settled.contains(id);
+        if span.complete && self.rows.iter().all(|(id, entry)| is_settled(id, entry)) {
+            return Position {
+                tick: through,
+                through,
+                last_id: 0,
+                ahead: IdSet::new(),
+            };
+        }
+        // Neighbours in the lane's span make one range, whatever other ids lie between them.
+        let mut ahead = IdSet::new();
+        let mut last_id = self.last_id;
+        let mut is_prefix = true;
+        let mut run: Option<(i64, i64)> = None;
+        for (id, entry) in &self.rows {
+            if is_settled(id, entry) {
+                if is_prefix {
+                    last_id = *id;
+                } else {
+                    run = Some((run.map_or(*id, |(first, _)| first), *id));
+                }
+            } else {
+                is_prefix = false;
+                if let Some((first, last)) = run.take() {
+                    ahead.insert_range(first..=last);
+                }
+            }
+        }
+        if let Some((first, last)) = run {
+            ahead.insert_range(first..=last);
+        }
+        for range in self.ahead.iter() {
+            ahead.insert_range((*range.start()).max(span.to + 1)..=*range.end());
+        }
+        Position {
+            tick,
+            through,
+            last_id,
+            ahead,
+        }
+    }
+
+    /// A change of the cursor to where it stands when `settled` is settled too.
+    pub(super) fn update(&self, settled: &BTreeSet<i64>) -> CursorUpdate {
+        let position = self.position(settled);
+        CursorUpdate {
+            group: self.group,
+            lane: self.lane,
+            epoch: self.epoch,
+            version: self.version,
+            tick: position.tick,
+            through: position.through,
+            last_id: position.last_id,
+            ahead: position.ahead,
+            failures: self.failures.clone(),
+            blocked_until: self.blocked_until,
+            block_for: None,
+            trial: self.trial,
+            progressed: !settled.is_empty(),
+            parks: Vec::new(),
+            dead: Vec::new(),
+            folded: self.folding.iter().copied().collect(),
+        }
+    }
+
+    /// The database has made a change.
+    pub(super) fn updated(&mut self, update: &CursorUpdate, moment: Timestamp) {
+        self.version += 1;
+        self.suspect = false;
+        self.stored = (update.tick, update.through);
+        self.failures.clone_from(&update.failures);
+        let blocked = update.block_for.map(|by| moment + by);
+        self.blocked_until = update.blocked_until.max(blocked);
+        self.trial = update.trial;
+        for id in &update.folded {
+            self.folding.remove(id);
+            self.settled_elsewhere.remove(id);
+        }
+    }
+}
+
+/// More rows than this are not read ahead of what is unsettled.
+const MAX_KNOWN: usize = 20_000;
+
+impl Reading {
+    /// A span that is known by its end alone.
+    fn promised(through: Tick) -> Self {
+        Self {
+            block: Arc::new(Block::new(i64::MAX, through, false)),
+            to: 0,
+            complete: false,
+        }
+    }
+
+    fn is_promise(&self) -> bool {
+        self.block.from == i64::MAX
+    }
+}
+
+impl Entry {
+    pub(super) fn settle(&mut self) {
+        self.state = State::Settled;
+        self.row = None;
+    }
+}

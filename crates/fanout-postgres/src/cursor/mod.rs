@@ -1,0 +1,31 @@
+//! Reading the log by cursor.
+//!
+//! ```text
+//!  member ── OffsetWatermark ── Session ── LaneState (one per lane owned: what is in hand, what is settled)
+//!                                  │
+//!                                 Hub, one per topic and process
+//!                    looks · ticks · commits, of all groups together
+//!                                  │
+//!                          SpanCache of Blocks: each span of the log is read once
+//! ```
+
+mod batcher;
+mod block;
+mod hub;
+mod judge;
+mod lane_state;
+mod log_row;
+mod session;
+mod span_cache;
+mod tick;
+
+pub(crate) use hub::{Hub, Look, LookRequest};
+pub(crate) use lane_state::Handed;
+pub(crate) use session::Session;
+pub use span_cache::SpanCacheStats;
+pub(crate) use tick::Tick;
+
+/// A fraction in [0, 1). When a message is due again is told to the caller, so nothing needs to replay it.
+pub(crate) fn jitter() -> f64 {
+    rand::RngExt::random(&mut rand::rng())
+}
