@@ -335,6 +335,7 @@ BEGIN
     FROM fanout.outbox_topic_subscriptions s
     WHERE s.subscription_id = subscription AND s.group_index = grp;
     status := coalesce(status, 'CANCELLED');
+    catching_up := coalesce(catching_up, false);
     unfolded := EXISTS (
         SELECT FROM fanout.outbox_settlements s
         WHERE s.topic_id = %1$s AND s.group_index = grp AND s.id > floor AND s.lane IS NULL);

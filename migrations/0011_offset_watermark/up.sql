@@ -159,7 +159,8 @@ CREATE TRIGGER follow_storage_ticks AFTER INSERT OR DELETE ON fanout.outbox_topi
 CREATE FUNCTION fanout.follow_topic() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO fanout.outbox_topic_watermarks (topic_id) VALUES (NEW.topic_id);
+    INSERT INTO fanout.outbox_topic_watermarks (topic_id, updated_at)
+    VALUES (NEW.topic_id, NEW.created_at);
     RETURN NULL;
 END
 $$;
@@ -172,14 +173,16 @@ CREATE FUNCTION fanout.create_topic_cursor_functions(topic int) RETURNS void
 LANGUAGE plpgsql AS $outer$
 BEGIN
     -- Takes a tick, unless another session does, nothing is new, or the newest is younger than `pace`;
-    -- with `wait`, it waits for the other session, whatever the age. Tells the newest tick.
+    -- with `wait`, it waits for the other session, whatever the age. Tells the newest tick, and an id up to
+    -- which all was decided before what that tick sees: when nothing is new, that is what is seen now.
     --
     -- The lock and the snapshot are taken by different statements: a snapshot from before the lock could
     -- be older than the newest tick's. The snapshot is that of the INSERT, which has no transaction id
     -- when it takes it, so the rows of this very transaction are none of its business.
     EXECUTE format($f$
 CREATE OR REPLACE FUNCTION fanout.tick_%1$s(
-    wait boolean, pace interval, OUT taken boolean, OUT newest bigint, OUT snapshot text
+    wait boolean, pace interval, OUT taken boolean, OUT newest bigint, OUT snapshot text,
+    OUT decided bigint
 )
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
@@ -188,7 +191,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     prev fanout.outbox_ticks;
-    decided bigint;
     now pg_snapshot;
     age interval;
     in_progress xid8[];
@@ -230,7 +232,8 @@ BEGIN
             USING CONSTRAINT = 'fanout_needs_rebase';
     END IF;
     in_progress := ARRAY(SELECT pg_snapshot_xip(prev.snapshot));
-    SELECT w.decided_id INTO decided FROM fanout.outbox_topic_watermarks w WHERE w.topic_id = %1$s;
+    SELECT greatest(w.decided_id, prev.decided_id) INTO decided
+    FROM fanout.outbox_topic_watermarks w WHERE w.topic_id = %1$s;
     -- A tick that a crash takes back was no cursor's: whatever commits later is on disk later.
     PERFORM set_config('synchronous_commit', 'off', true);
     WITH fresh AS MATERIALIZED (
@@ -251,7 +254,7 @@ BEGIN
             THEN int8multirange(int8range(t.low, t.high + 1))
             ELSE fanout.at_most_16_ranges((SELECT range_agg(int8range(f.id, f.id + 1)) FROM fresh f))
         END,
-        t.messages, t.untracked, greatest(decided, prev.decided_id), clock_timestamp()
+        t.messages, t.untracked, decided, clock_timestamp()
     FROM total t
     WHERE t.messages > 0
     RETURNING outbox_ticks.tick, outbox_ticks.snapshot INTO newest, snapshot;
@@ -533,6 +536,9 @@ $$;
 -- Commits cursors of a topic by compare-and-swap, all groups' in one statement; returns which of them were
 -- as expected and hence have moved, in order. They come in order of group and lane.
 --
+-- A lane stays where a caller's transaction has settled a message that the committer does not know of: it
+-- might settle the message a second time.
+--
 -- In the same transaction, for cursors that moved: failed messages are parked or buried, and settlements
 -- of callers' transactions that the cursor now covers are removed.
 CREATE FUNCTION fanout.commit_cursors(
@@ -543,7 +549,7 @@ CREATE FUNCTION fanout.commit_cursors(
     park_stalls int[], park_delays interval[], park_errors text[],
     dead_groups smallint[], dead_lanes smallint[], dead_ids bigint[], dead_attempts int[],
     dead_reasons text[], dead_errors text[],
-    fold_groups smallint[], fold_lanes smallint[], fold_ids bigint[],
+    fold_groups smallint[], fold_lanes smallint[], fold_ids bigint[], known_ids bigint[],
     at timestamptz
 ) RETURNS TABLE (moment timestamptz, moved boolean[])
 LANGUAGE plpgsql
@@ -569,6 +575,9 @@ BEGIN
             OFFSET 0) u
         WHERE o.topic_id = u.topic_id AND o.group_index = u.group_index AND o.lane = u.lane
             AND o.epoch = u.epoch AND o.version = u.version
+            AND NOT EXISTS (SELECT FROM fanout.outbox_settlements f
+                WHERE f.topic_id = u.topic_id AND f.group_index = u.group_index AND f.lane = u.lane
+                    AND f.id <> ALL (known_ids))
         RETURNING u.place
     )
     SELECT coalesce(array_agg(c.place), '{}') INTO done FROM changed c;
@@ -666,7 +675,8 @@ LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO fanout.outbox_subscription_offsets (topic_id, group_index, lane, tick, through_tick, last_id)
     SELECT topic, grp, lane, CASE WHEN owed_from IS NULL THEN start_tick ELSE 0 END, start_tick,
-        CASE WHEN owed_from IS NULL THEN 0 ELSE owed_from - 1 END
+        -- Without any tick there is nothing before the start that could be left out.
+        CASE WHEN owed_from IS NULL OR start_tick = 0 THEN 0 ELSE owed_from - 1 END
     FROM fanout.outbox_topics t, generate_series(0, t.lanes - 1) AS lane
     WHERE t.topic_id = topic;
     INSERT INTO fanout.outbox_lane_leases (topic_id, group_index, lane)
@@ -831,7 +841,7 @@ $$;
 -- Lets a subscription begin at a position as of a tick: what it is owed is what lies at or above the
 -- position and what the tick does not see. False when the tick is gone; the caller takes another.
 CREATE FUNCTION fanout.begin_at(
-    subscription bigint, at_tick bigint, start_position text, from_id bigint, from_time timestamptz
+    subscription bigint, at_tick bigint, decided bigint, start_position text, from_id bigint, from_time timestamptz
 ) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -854,10 +864,11 @@ BEGIN
         WHEN 'from-timestamp' THEN fanout.start_id(topic, k.snapshot, from_time)
     END;
     -- What was decided before the tick is seen by it.
-    PERFORM fanout.lower_watermark(topic, least(owed_from - 1, k.decided_id));
+    decided := greatest(decided, k.decided_id);
+    PERFORM fanout.lower_watermark(topic, least(owed_from - 1, decided));
     UPDATE fanout.outbox_topic_subscriptions s
     SET owed_from_id = owed_from, start_tick = k.tick, start_snapshot = k.snapshot,
-        start_decided_id = k.decided_id, catch_up_to = NULL, catch_up_publishers = NULL,
+        start_decided_id = decided, catch_up_to = NULL, catch_up_publishers = NULL,
         catch_up_from = 0, caught_up = false
     WHERE s.subscription_id = subscription;
     RETURN true;

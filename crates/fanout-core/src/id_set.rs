@@ -73,6 +73,23 @@ impl IdSet {
         self.ranges.splice(from..to, [(first, last)]);
     }
 
+    /// Removes an id; tells whether it was there.
+    pub fn remove(&mut self, id: i64) -> bool {
+        let after = self.ranges.partition_point(|&(first, _)| first <= id);
+        let Some(index) = after
+            .checked_sub(1)
+            .filter(|index| id <= self.ranges[*index].1)
+        else {
+            return false;
+        };
+        let (first, last) = self.ranges[index];
+        let left = (first < id).then(|| (first, id - 1));
+        let right = (id < last).then(|| (id + 1, last));
+        self.ranges
+            .splice(index..=index, left.into_iter().chain(right));
+        true
+    }
+
     /// Removes every id up to this one.
     pub fn remove_up_to(&mut self, id: i64) {
         let gone = self.ranges.partition_point(|&(_, last)| last <= id);
@@ -227,6 +244,7 @@ mod tests {
     enum Change {
         Insert(i64),
         Range(i64, i64),
+        Remove(i64),
         RemoveUpTo(i64),
     }
 
@@ -235,6 +253,7 @@ mod tests {
         prop_oneof![
             4 => id.clone().prop_map(Change::Insert),
             2 => (id.clone(), 0..8_i64).prop_map(|(first, n)| Change::Range(first, first + n - 1)),
+            2 => id.clone().prop_map(Change::Remove),
             1 => id.prop_map(Change::RemoveUpTo),
         ]
     }
@@ -251,6 +270,7 @@ mod tests {
                         set.insert_range(first..=last);
                         model.extend(first..=last);
                     }
+                    Change::Remove(id) => prop_assert_eq!(set.remove(id), model.remove(&id)),
                     Change::RemoveUpTo(id) => {
                         set.remove_up_to(id);
                         model.retain(|kept| *kept > id);

@@ -327,10 +327,11 @@ impl Backend for PostgresBackend {
         let topic = topics::get(&mut connection, topic).await?;
         let mut stats = observation::group_stats(&mut connection, topic.id, self.now()).await?;
         if let Some(hub) = self.known_hub(topic.id) {
-            let names = subscriptions::live_bits(&mut connection, topic.id).await?;
+            let bits = subscriptions::live_bits(&mut connection, topic.id).await?;
+            drop(connection);
             for group in &mut stats {
-                if let Some(bit) = names.get(&group.group) {
-                    group.in_flight += hub.in_hand(*bit, group.read_at) as u64;
+                if let Some(bit) = bits.get(&group.group) {
+                    group.in_flight += hub.in_hand(*bit, group.read_at).await? as u64;
                 }
             }
         }

@@ -62,6 +62,8 @@ impl PostgresBuilder {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the database cannot be reached;
     /// [`ErrorKind::SchemaMismatch`] when its schema is missing, older or newer than this library;
+    /// [`ErrorKind::NeedsRebase`] when it was restored from a dump of another cluster, until
+    /// [`Migrator::rebase`](crate::Migrator::rebase);
     /// [`ErrorKind::IsolationLevel`] when the database's default is not READ COMMITTED;
     /// [`ErrorKind::InvalidInput`] for a pool of no connections.
     pub async fn connect(self) -> Result<PostgresBackend> {
@@ -88,6 +90,7 @@ impl PostgresBuilder {
         let mut connection = pool.get().await?;
         storage::database::check_isolation(&mut connection).await?;
         storage::ledger::check(&mut connection).await?;
+        storage::database::check_transaction_ids(&mut connection).await?;
         drop(connection);
         Ok(PostgresBackend::open(
             pool,

@@ -62,8 +62,8 @@ async fn maintain_topic(
             }
         }
     }
-    let (ticked, _) = ticks::tick(connection, topic, false, Duration::ZERO).await?;
-    report.ticks_taken += u64::from(ticked);
+    let ticked = ticks::tick(connection, topic, false, Duration::ZERO).await?;
+    report.ticks_taken += u64::from(ticked.taken);
     for (_, group) in subscriptions::live_bits(connection, topic).await? {
         report.cursors_advanced += cursors::advance_free(connection, topic, group, now).await?;
     }

@@ -362,20 +362,3 @@ fn by_form<'a>(
     ];
     forms.into_iter().filter(|(_, indexes)| !indexes.is_empty())
 }
-
-/// The topic and group that all receipts are of.
-pub(crate) fn common_group(
-    receipts: &[Receipt],
-) -> Result<Option<(TopicId, fanout_core::GroupIndex)>> {
-    let Some(first) = receipts.first() else {
-        return Ok(None);
-    };
-    let group = (first.topic(), first.group());
-    match receipts
-        .iter()
-        .find(|receipt| (receipt.topic(), receipt.group()) != group)
-    {
-        Some(other) => Err(foreign_receipt(other)),
-        None => Ok(Some(group)),
-    }
-}

@@ -139,6 +139,26 @@ impl Migrator {
         Ok(status)
     }
 
+    /// Makes a database usable that was restored from a dump into another cluster: the log tells what
+    /// is new by transaction ids, and those that were dumped mean nothing there. Returns how many
+    /// messages it rewrote, 0 when nothing is wrong.
+    ///
+    /// Nobody should publish or consume before. What is in hand anywhere is delivered again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::SchemaMismatch`] unless the schema is this library's;
+    /// [`ErrorKind::NeedsRebase`] when the cluster has used so few transaction ids yet that there are
+    /// none to replace the others by; [`ErrorKind::Conflict`] when an open publisher does not end in
+    /// time. Others as [`up`](Self::up).
+    pub async fn rebase(&self) -> Result<u64> {
+        self.run(|connection| {
+            crate::storage::ledger::refuse_other(&applied(connection)?)?;
+            let rewritten = crate::storage::database::rebase(connection)?;
+            Ok(u64::try_from(rewritten).unwrap_or(0))
+        })
+        .await
+    }
+
     /// Runs blocking work in one transaction, serialised against every other migrator.
     async fn run<T: Send + 'static>(
         &self,

@@ -12,7 +12,8 @@ use crate::PostgresBackend;
 use crate::error::{subscription_ended, topic_not_found};
 use crate::offset_watermark;
 use crate::reference_counting::BATCH;
-use crate::storage::{cursors, subscriptions, ticks, topics, tracking};
+use crate::storage::subscriptions::Moment;
+use crate::storage::{cursors, subscriptions, ticks, topics, tracking, watermarks};
 
 impl PostgresBackend {
     pub(crate) async fn make_subscription(
@@ -26,20 +27,23 @@ impl PostgresBackend {
         // The tick that tells what was before; it is taken before the transaction, in which it could not
         // be, and may be merged into a later one until the subscription stands at it.
         loop {
-            let tick = self.tick_now(topic).await?;
-            if let Some(subscription) = self.try_subscribe(topic, group, subscribe, tick).await? {
+            let moment = self.tick_now(topic).await?;
+            if let Some(subscription) = self.try_subscribe(topic, group, subscribe, moment).await? {
                 return Ok(subscription);
             }
         }
     }
 
     /// Takes a tick if there is anything new, and returns the newest.
-    async fn tick_now(&self, topic: &TopicName) -> Result<i64> {
+    async fn tick_now(&self, topic: &TopicName) -> Result<Moment> {
         let mut connection = self.connection().await?;
         let found = topics::get(&mut connection, topic).await?;
-        let (_, tick) = ticks::tick(&mut connection, found.id, true, Duration::ZERO).await?;
-        tick.map(|tick| tick.number)
-            .ok_or_else(|| topic_not_found(topic))
+        // The more is decided, the less is to be looked at later.
+        watermarks::decide(&mut connection, found.id).await?;
+        let ticked = ticks::tick(&mut connection, found.id, true, Duration::ZERO).await?;
+        let tick = ticked.newest.ok_or_else(|| topic_not_found(topic))?.number;
+        let decided = ticked.decided;
+        Ok(Moment { tick, decided })
     }
 
     /// Subscribes as of a tick; none when the tick is gone.
@@ -48,7 +52,7 @@ impl PostgresBackend {
         topic: &TopicName,
         group: &GroupName,
         subscribe: &Subscribe,
-        tick: i64,
+        moment: Moment,
     ) -> Result<Option<Subscription>> {
         let options = &subscribe.options;
         let mut transaction = self.transaction().await?;
@@ -89,7 +93,7 @@ impl PostgresBackend {
         let index = subscriptions::allocate_bit(connection, &topic, group).await?;
         let subscription =
             subscriptions::insert(connection, &topic, group, index, subscribe, self.now()).await?;
-        if !subscriptions::begin_at(connection, subscription.id, tick, subscribe.start).await? {
+        if !subscriptions::begin_at(connection, subscription.id, moment, subscribe.start).await? {
             transaction.rollback().await?;
             return Ok(None);
         }
@@ -120,8 +124,8 @@ impl PostgresBackend {
         to: StartPosition,
     ) -> Result<Subscription> {
         loop {
-            let tick = self.tick_now(topic).await?;
-            if let Some(subscription) = self.try_move(topic, group, to, tick).await? {
+            let moment = self.tick_now(topic).await?;
+            if let Some(subscription) = self.try_move(topic, group, to, moment).await? {
                 return Ok(subscription);
             }
         }
@@ -136,7 +140,7 @@ impl PostgresBackend {
         topic: &TopicName,
         group: &GroupName,
         to: StartPosition,
-        tick: i64,
+        moment: Moment,
     ) -> Result<Option<Subscription>> {
         let mut transaction = self.transaction().await?;
         let connection = transaction.connection();
@@ -158,7 +162,7 @@ impl PostgresBackend {
         subscriptions::release_bit(connection, topic.id, before.group_index).await?;
         let bit = subscriptions::allocate_bit(connection, &topic, group).await?;
         subscriptions::change_bit(connection, before.id, bit).await?;
-        if !subscriptions::begin_at(connection, before.id, tick, to).await? {
+        if !subscriptions::begin_at(connection, before.id, moment, to).await? {
             transaction.rollback().await?;
             return Ok(None);
         }

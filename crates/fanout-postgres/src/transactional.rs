@@ -3,15 +3,14 @@
 use async_trait::async_trait;
 use diesel_async::AsyncPgConnection;
 use fanout_core::{
-    CursorReceipt, Error, ErrorKind, MessageId, NewMessage, OpenTx, Receipt, ReceiptForm, Result,
-    TopicName, TrackedReceipt, Transactional,
+    CursorReceipt, Error, ErrorKind, GroupIndex, MessageId, NewMessage, OpenTx, Receipt,
+    ReceiptForm, Result, TopicId, TopicName, TrackedReceipt, Transactional,
 };
 
 use crate::PostgresBackend;
 use crate::error::{ResultExt, foreign_receipt};
-use crate::member::common_group;
 use crate::offset_watermark;
-use crate::storage::{log, settlements};
+use crate::storage::{log, settlements, subscriptions};
 use crate::transaction::Transaction;
 
 #[async_trait]
@@ -33,7 +32,7 @@ impl Transactional for PostgresBackend {
 
     async fn settle_in(&self, tx: &mut AsyncPgConnection, receipts: &[Receipt]) -> Result<()> {
         self.check_open()?;
-        let Some((topic, group)) = common_group(receipts)? else {
+        let Some((topic, group)) = self.common_group(tx, receipts).await? else {
             return Ok(());
         };
         let mut rows: Vec<TrackedReceipt> = Vec::new();
@@ -104,5 +103,39 @@ impl Transactional for PostgresBackend {
     async fn begin(&self) -> Result<Box<dyn OpenTx<Tx = AsyncPgConnection>>> {
         self.check_open()?;
         Ok(Box::new(Transaction::begin(self.pool()).await?))
+    }
+}
+
+impl PostgresBackend {
+    /// The topic and the bit that all receipts are of. Those of one group's former or later subscriptions
+    /// are stale together; those of several groups are foreign to each other.
+    async fn common_group(
+        &self,
+        tx: &mut AsyncPgConnection,
+        receipts: &[Receipt],
+    ) -> Result<Option<(TopicId, GroupIndex)>> {
+        let Some(first) = receipts.first() else {
+            return Ok(None);
+        };
+        let (topic, bit) = (first.topic(), first.group());
+        let is_other = |receipt: &&Receipt| (receipt.topic(), receipt.group()) != (topic, bit);
+        let Some(other) = receipts.iter().find(is_other) else {
+            return Ok(Some((topic, bit)));
+        };
+        let names = subscriptions::names(tx, topic).await?;
+        let name = names.get(&bit.0);
+        let is_foreign = |receipt: &&Receipt| {
+            receipt.topic() != topic || name.is_none() || names.get(&receipt.group().0) != name
+        };
+        if let Some(foreign) = receipts.iter().find(is_foreign) {
+            return Err(foreign_receipt(foreign));
+        }
+        Err(Error::new(
+            ErrorKind::StaleReceipt,
+            format!(
+                "receipts are of several subscriptions of the group topic_id=`{topic}` group_index=`{bit}` id=`{}`",
+                other.id()
+            ),
+        ))
     }
 }

@@ -217,15 +217,10 @@ impl Hub {
             }
             *last = Some(now);
         }
-        let (taken, newest) = ticks::tick(
-            &mut *self.pool.get().await?,
-            self.topic,
-            false,
-            SHORTEST_PACE,
-        )
-        .await?;
-        self.saw(newest);
-        if taken {
+        let connection = &mut *self.pool.get().await?;
+        let ticked = ticks::tick(connection, self.topic, false, SHORTEST_PACE).await?;
+        self.saw(ticked.newest);
+        if ticked.taken {
             self.keep_up();
         }
         Ok(self.newest())
@@ -387,11 +382,14 @@ impl Hub {
             .cloned()
     }
 
-    /// How many messages members have in hand, by group.
-    pub(crate) fn in_hand(&self, group: GroupIndex, now: Timestamp) -> usize {
+    /// How many messages members of a group have in hand.
+    pub(crate) async fn in_hand(&self, group: GroupIndex, now: Timestamp) -> Result<usize> {
         let sessions = self.sessions.lock().clone();
-        let of_group = sessions.iter().filter(|session| session.group() == group);
-        of_group.map(|session| session.in_hand(now)).sum()
+        let mut in_hand = 0;
+        for session in sessions.iter().filter(|session| session.group() == group) {
+            in_hand += session.in_hand(now).await?;
+        }
+        Ok(in_hand)
     }
 }
 

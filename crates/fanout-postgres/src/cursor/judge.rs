@@ -40,7 +40,7 @@ impl Judgement {
         options: &SubscriptionOptions,
         jitter: impl Fn() -> f64,
     ) -> Self {
-        items.sort_by_key(|(index, receipt, _)| (receipt.id, *index));
+        items.sort_by_key(|(index, receipt, _)| (lane.place_of(receipt.id.0), *index));
         let mut unsettled = match options.ordering {
             Ordering::PerKey => unsettled_by_key(lane),
             Ordering::Unordered => HashMap::new(),
@@ -67,11 +67,12 @@ impl Judgement {
             }
             let of_key = row.key.as_deref().and_then(|key| unsettled.get_mut(key));
             if let Some(of_key) = of_key {
-                if of_key.first() != Some(&id) {
+                let place = lane.place_of(id);
+                if of_key.first() != Some(&place) {
                     judgement.decide(index, Outcome::OutOfOrder);
                     continue;
                 }
-                of_key.remove(&id);
+                of_key.remove(&place);
             }
             let failed = failures.get(&id).copied().unwrap_or(0) + 1;
             match verdict {
@@ -174,10 +175,11 @@ impl Judgement {
 
     /// A failure that blocks: the message and all in hand behind it are to be delivered again.
     fn release_from(&mut self, lane: &LaneState, id: i64) {
-        let behind = lane.rows.range(id..);
-        let held = behind.filter(|(_, entry)| matches!(entry.state, State::InHand { .. }));
-        let held: Vec<i64> = held.map(|(id, _)| *id).collect();
-        self.released.extend(held);
+        let place = lane.place_of(id);
+        let held = lane.rows.iter().filter(|(id, entry)| {
+            matches!(entry.state, State::InHand { .. }) && lane.place_of(**id) >= place
+        });
+        self.released.extend(held.map(|(id, _)| *id));
     }
 
     /// Carries it out; returns the outcomes by their place in the call.
@@ -217,12 +219,12 @@ impl Judgement {
     }
 }
 
-/// The messages of each key that are not settled.
-fn unsettled_by_key(lane: &LaneState) -> HashMap<&str, BTreeSet<i64>> {
-    let mut of_key: HashMap<&str, BTreeSet<i64>> = HashMap::new();
+/// The places of the messages of each key that are not settled.
+fn unsettled_by_key(lane: &LaneState) -> HashMap<&str, BTreeSet<(u32, i64)>> {
+    let mut of_key: HashMap<&str, BTreeSet<(u32, i64)>> = HashMap::new();
     for (id, entry) in &lane.rows {
         if let Some(key) = entry.row.as_ref().and_then(|row| row.key.as_deref()) {
-            of_key.entry(key).or_default().insert(*id);
+            of_key.entry(key).or_default().insert(lane.place_of(*id));
         }
     }
     of_key

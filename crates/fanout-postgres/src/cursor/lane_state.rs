@@ -32,8 +32,10 @@ pub(crate) struct LaneState {
     span: Option<Reading>,
     /// Of the span, all up to this id is settled.
     last_id: i64,
-    /// And so is this, beyond what was read: a former owner settled it.
+    /// And so is this, of what is not among the rows.
     ahead: IdSet,
+    /// How often the span was extended.
+    rank: u32,
     /// What was read of the span above last_id.
     pub(super) rows: BTreeMap<i64, Entry>,
     pub(super) failures: BTreeMap<i64, u32>,
@@ -58,6 +60,8 @@ pub(crate) struct LaneState {
 #[derive(Debug)]
 struct Reading {
     block: Arc<Block>,
+    /// What this tick sees was read before.
+    since: Tick,
     /// Up to this id.
     to: i64,
     /// There is no more.
@@ -70,6 +74,8 @@ pub(crate) struct Entry {
     /// None once it is settled.
     pub(super) row: Option<Arc<LogRow>>,
     pub(super) state: State,
+    /// In which part of the span it lies: what was added to the span comes after what was there.
+    rank: u32,
     /// How often its lease ended.
     expiries: u32,
 }
@@ -112,7 +118,8 @@ impl LaneState {
         expires_at: Timestamp,
         max_stalls: u32,
     ) -> Self {
-        let span = (cursor.through.number > cursor.tick.number).then(|| cursor.through.clone());
+        let span = (cursor.through.number > cursor.tick.number)
+            .then(|| Reading::promised(cursor.tick.clone(), cursor.through.clone()));
         Self {
             group,
             lane: cursor.lane,
@@ -122,13 +129,14 @@ impl LaneState {
             suspect: false,
             stored: (cursor.tick.number, cursor.through.number),
             tick: cursor.tick,
-            span: span.map(Reading::promised),
-            last_id: cursor.last_id,
+            last_id: span.as_ref().map_or(0, |_| cursor.last_id),
             ahead: cursor.ahead,
+            rank: 0,
             rows: BTreeMap::new(),
             failures: cursor.failures,
             blocked_until: cursor.blocked_until,
             careful: cursor.stalls >= max_stalls,
+            span,
             trial: cursor.trial,
             culprit: cursor.trial.filter(|_| cursor.stalls > max_stalls),
             resting_until: None,
@@ -155,7 +163,10 @@ impl LaneState {
         }
         let in_span = cursor.through.number > cursor.tick.number;
         for (id, entry) in &mut self.rows {
-            let covered = in_span && (*id <= cursor.last_id || cursor.ahead.contains(*id));
+            let seen = |row: &Arc<LogRow>| cursor.through.snapshot.sees(row.transaction);
+            let covered = in_span
+                && (*id <= cursor.last_id || cursor.ahead.contains(*id))
+                && entry.row.as_ref().is_none_or(seen);
             if covered {
                 entry.settle();
             }
@@ -217,11 +228,76 @@ impl LaneState {
 
     /// Enters a span.
     pub(crate) fn open(&mut self, block: Arc<Block>) {
-        let to = self.last_id;
         self.span = Some(Reading {
             block,
-            to,
+            since: self.tick.clone(),
+            to: self.last_id,
             complete: false,
+        });
+    }
+
+    /// The tick from which on the span may be extended, so that what is in hand holds nothing up: all of it
+    /// has been read and handed out.
+    pub(crate) fn extensible_from(&self, now: Timestamp) -> Option<&Tick> {
+        let span = self.span.as_ref().filter(|span| span.complete)?;
+        let waits = self.careful || self.is_waiting(now) || self.has_due(now);
+        (!waits && !self.rows.is_empty() && self.rows.len() < MAX_KNOWN)
+            .then_some(&span.block.through)
+    }
+
+    /// The highest id that was read of the span.
+    pub(crate) fn highest(&self) -> i64 {
+        let highest = self.rows.last_key_value().map_or(0, |(id, _)| *id);
+        highest.max(self.last_id)
+    }
+
+    /// Adds what lies between the span's end and a later tick to the span. `page` has all of it up to the
+    /// highest id that was read, at least.
+    ///
+    /// A message may have a lower id than others that are settled already: then the cursor states these one
+    /// by one instead.
+    pub(crate) fn extend_span(&mut self, block: Arc<Block>, page: &Page) {
+        let Some(span) = &mut self.span else {
+            return;
+        };
+        let since = span.block.through.clone();
+        let is_longer = block.from != since.number;
+        self.rank += 1;
+        *span = Reading {
+            block,
+            since: since.clone(),
+            to: page.rows.last().map_or(0, |row| row.id),
+            complete: page.complete,
+        };
+        for row in &page.rows {
+            if is_longer && since.snapshot.sees(row.transaction) {
+                continue;
+            }
+            if row.id <= self.last_id {
+                self.ahead.insert_range(row.id..=self.last_id);
+                self.last_id = row.id - 1;
+            }
+            self.ahead.remove(row.id);
+            self.know(row);
+        }
+        self.compact();
+    }
+
+    /// Takes in a row that is not settled by the cursor.
+    fn know(&mut self, row: &Arc<LogRow>) {
+        let (rank, elsewhere) = (self.rank, self.settled_elsewhere.contains(&row.id));
+        if elsewhere {
+            self.folding.insert(row.id);
+        }
+        self.rows.entry(row.id).or_insert_with(|| Entry {
+            row: (!elsewhere).then(|| row.clone()),
+            state: if elsewhere {
+                State::Settled
+            } else {
+                State::Fresh
+            },
+            rank,
+            expiries: 0,
         });
     }
 
@@ -240,32 +316,18 @@ impl LaneState {
         let Some(span) = &mut self.span else {
             return;
         };
-        let shares_a_longer_one = span.block.from != self.tick.number;
-        for row in &page.rows {
-            span.to = span.to.max(row.id);
-            if row.id <= self.last_id
-                || shares_a_longer_one && self.tick.snapshot.sees(row.transaction)
-            {
-                continue;
-            }
-            let elsewhere = self.settled_elsewhere.contains(&row.id);
-            let settled = elsewhere || self.ahead.contains(row.id);
-            self.rows.entry(row.id).or_insert_with(|| {
-                if elsewhere {
-                    self.folding.insert(row.id);
-                }
-                Entry {
-                    row: (!settled).then(|| row.clone()),
-                    state: if settled {
-                        State::Settled
-                    } else {
-                        State::Fresh
-                    },
-                    expiries: 0,
-                }
-            });
-        }
+        let before = (span.block.from != span.since.number).then(|| span.since.snapshot.clone());
+        span.to = page.rows.last().map_or(span.to, |row| row.id);
         span.complete = page.complete;
+        for row in &page.rows {
+            let is_settled = row.id <= self.last_id || self.ahead.contains(row.id);
+            let is_before = before
+                .as_ref()
+                .is_some_and(|seen| seen.sees(row.transaction));
+            if !is_settled && !is_before {
+                self.know(row);
+            }
+        }
         self.compact();
     }
 
@@ -285,12 +347,13 @@ impl LaneState {
 
     fn leave_span(&mut self) {
         self.span = None;
+        self.rank = 0;
         self.last_id = 0;
         self.ahead = IdSet::new();
         self.rows.clear();
     }
 
-    /// Moves last_id over what is settled without a gap.
+    /// Moves last_id over what is settled without a gap. Rows that are not settled are none of `ahead`.
     pub(super) fn compact(&mut self) {
         while let Some(first) = self.rows.first_entry()
             && first.get().state == State::Settled
@@ -298,6 +361,9 @@ impl LaneState {
             self.last_id = *first.key();
             first.remove();
         }
+        let next = self.ahead.contiguous_after(self.last_id);
+        self.last_id = next;
+        self.ahead.remove_up_to(next);
     }
 
     /// Notes what callers' transactions have settled.
@@ -357,14 +423,11 @@ impl LaneState {
         self.rows.values().filter(held).count()
     }
 
-    /// The ends of the leases of what is in hand, those that have ended left out.
-    pub(crate) fn leases(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
-        self.rows
-            .values()
-            .filter_map(move |entry| match entry.state {
-                State::InHand { until, .. } if until > now => Some(until),
-                _ => None,
-            })
+    /// How many messages are in hand under a lease that has not ended.
+    pub(crate) fn in_hand_at(&self, now: Timestamp) -> usize {
+        let held =
+            |entry: &&Entry| matches!(entry.state, State::InHand { until, .. } if until > now);
+        self.rows.values().filter(held).count()
     }
 
     /// Whether a delivery is still in hand.
@@ -376,10 +439,17 @@ impl LaneState {
     /// The unsettled messages of the same key that come before a message.
     pub(crate) fn earlier_of_key(&self, id: i64) -> Vec<i64> {
         let key_of = |entry: &Entry| entry.row.as_ref().and_then(|row| row.key.clone());
-        let Some(key) = self.rows.get(&id).and_then(key_of) else {
+        let Some(entry) = self.rows.get(&id) else {
             return Vec::new();
         };
-        let earlier = self.rows.range(..id);
+        let Some(key) = key_of(entry) else {
+            return Vec::new();
+        };
+        let place = (entry.rank, id);
+        let earlier = self
+            .rows
+            .iter()
+            .filter(|(id, entry)| (entry.rank, **id) < place);
         let of_key = earlier.filter(|(_, entry)| key_of(entry).as_ref() == Some(&key));
         of_key.map(|(id, _)| *id).collect()
     }
@@ -410,9 +480,26 @@ impl LaneState {
         if self.is_waiting(now) {
             return None;
         }
-        let due = |entry: &Entry| matches!(entry.state, State::Fresh | State::Again);
-        let mut rows = self.rows.iter();
-        rows.find(|(_, entry)| due(entry)).map(|(id, _)| *id)
+        let due = self.rows.iter().filter(|(_, entry)| entry.is_due());
+        due.map(|(id, entry)| (entry.rank, *id))
+            .min()
+            .map(|(_, id)| id)
+    }
+
+    /// The place of a message in the order of the lane.
+    pub(super) fn place_of(&self, id: i64) -> (u32, i64) {
+        (self.rows.get(&id).map_or(0, |entry| entry.rank), id)
+    }
+
+    /// What is to be delivered, in the order of the lane.
+    fn due(&self, limit: usize) -> Vec<i64> {
+        let due = self.rows.iter().filter(|(_, entry)| entry.is_due());
+        if self.rank == 0 {
+            return due.map(|(id, _)| *id).take(limit).collect();
+        }
+        let mut places: Vec<(u32, i64)> = due.map(|(id, entry)| (entry.rank, *id)).collect();
+        places.sort_unstable();
+        places.into_iter().map(|(_, id)| id).take(limit).collect()
     }
 
     /// Whether it has something to deliver without reading.
@@ -439,23 +526,24 @@ impl LaneState {
             (false, _) => limit,
         };
         let mut handed = Vec::new();
-        for (id, entry) in &mut self.rows {
-            if handed.len() == limit {
-                break;
-            }
-            if let (State::Fresh | State::Again, Some(row)) = (entry.state, &entry.row) {
-                self.next_delivery += 1;
-                entry.state = State::InHand {
-                    delivery: self.next_delivery,
-                    until,
-                };
-                handed.push(Handed {
-                    row: row.clone(),
-                    delivery: self.next_delivery,
-                    failures: self.failures.get(id).copied().unwrap_or(0),
-                    until,
-                });
-            }
+        for id in self.due(limit) {
+            let Some(entry) = self.rows.get_mut(&id) else {
+                continue;
+            };
+            let Some(row) = entry.row.clone() else {
+                continue;
+            };
+            self.next_delivery += 1;
+            entry.state = State::InHand {
+                delivery: self.next_delivery,
+                until,
+            };
+            handed.push(Handed {
+                row,
+                delivery: self.next_delivery,
+                failures: self.failures.get(&id).copied().unwrap_or(0),
+                until,
+            });
         }
         handed
     }
@@ -482,7 +570,7 @@ impl LaneState {
             };
         }
         // Neighbours in the lane's span make one range, whatever other ids lie between them.
-        let mut ahead = IdSet::new();
+        let mut ahead = self.ahead.clone();
         let mut last_id = self.last_id;
         let mut is_prefix = true;
         let mut run: Option<(i64, i64)> = None;
@@ -503,9 +591,8 @@ impl LaneState {
         if let Some((first, last)) = run {
             ahead.insert_range(first..=last);
         }
-        for range in self.ahead.iter() {
-            ahead.insert_range((*range.start()).max(span.to + 1)..=*range.end());
-        }
+        last_id = ahead.contiguous_after(last_id);
+        ahead.remove_up_to(last_id);
         Position {
             tick,
             through,
@@ -534,6 +621,11 @@ impl LaneState {
             parks: Vec::new(),
             dead: Vec::new(),
             folded: self.folding.iter().copied().collect(),
+            known: self
+                .settled_elsewhere
+                .union(&self.folding)
+                .copied()
+                .collect(),
         }
     }
 
@@ -558,9 +650,10 @@ const MAX_KNOWN: usize = 20_000;
 
 impl Reading {
     /// A span that is known by its end alone.
-    fn promised(through: Tick) -> Self {
+    fn promised(since: Tick, through: Tick) -> Self {
         Self {
             block: Arc::new(Block::new(i64::MAX, through, false)),
+            since,
             to: 0,
             complete: false,
         }
@@ -572,6 +665,10 @@ impl Reading {
 }
 
 impl Entry {
+    const fn is_due(&self) -> bool {
+        matches!(self.state, State::Fresh | State::Again)
+    }
+
     pub(super) fn settle(&mut self) {
         self.state = State::Settled;
         self.row = None;

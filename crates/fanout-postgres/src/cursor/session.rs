@@ -41,8 +41,6 @@ pub(crate) struct Session {
     state: Mutex<Lanes>,
     /// Epochs of the lanes owned, and when their leases end, for whoever looks for the owner of a receipt.
     owned: RwLock<BTreeMap<Lane, (i64, Timestamp)>>,
-    /// Messages in hand, with the ends of their leases.
-    held: RwLock<Vec<Timestamp>>,
     /// The member was dropped: nobody fetches any more.
     abandoned: AtomicBool,
 }
@@ -72,7 +70,6 @@ impl Session {
             counters,
             state: Mutex::default(),
             owned: RwLock::default(),
-            held: RwLock::default(),
             abandoned: AtomicBool::new(false),
         }
     }
@@ -87,12 +84,11 @@ impl Session {
         group == self.group() && owned.get(&lane).is_some_and(|(owned, _)| *owned == epoch)
     }
 
-    pub(crate) fn in_hand(&self, now: Timestamp) -> usize {
-        self.held
-            .read()
-            .iter()
-            .filter(|until| **until > now)
-            .count()
+    /// How many messages are in hand under leases that have not ended.
+    pub(crate) async fn in_hand(&self, now: Timestamp) -> Result<usize> {
+        let mut state = self.state.lock().await;
+        self.note_transactions(&mut state).await?;
+        Ok(state.lanes.values().map(|lane| lane.in_hand_at(now)).sum())
     }
 
     /// Nobody will fetch with it any more; its receipts can be settled while its lanes are its own.
@@ -153,7 +149,9 @@ impl Session {
             if handed.len() == limit {
                 break;
             }
-            if self.read(&mut state, limit).await? {
+            if self.read(&mut state, limit).await?
+                || self.extend_spans(&mut state, now, limit).await?
+            {
                 continue;
             }
             if !handed.is_empty() || ticked {
@@ -167,7 +165,6 @@ impl Session {
             }
         }
         self.remember(&mut state).await?;
-        self.publish_held(&state, now);
         Ok(handed)
     }
 
@@ -181,6 +178,9 @@ impl Session {
                     lane.has_due(now)
                         || lane.wants_rows().is_some()
                         || lane.is_between_spans() && lane.tick.number < newest
+                        || lane
+                            .extensible_from(now)
+                            .is_some_and(|end| end.number < newest)
                 })
         })
     }
@@ -478,6 +478,41 @@ impl Session {
         Ok(moved)
     }
 
+    /// Lets lanes whose span is in hand as a whole read on; tells whether any does.
+    async fn extend_spans(&self, state: &mut Lanes, now: Timestamp, limit: usize) -> Result<bool> {
+        let (oldest, untracked) = (state.oldest_tick, self.untracked());
+        let mut extended = false;
+        for lane in state.lanes.values_mut() {
+            let next = lane
+                .extensible_from(now)
+                .and_then(|end| self.hub.span_after(end.number, oldest, untracked));
+            let Some(block) = next else {
+                continue;
+            };
+            let highest = lane.highest();
+            let mut all = Page::default();
+            let limit = limit.clamp(SMALLEST_PAGE, LARGEST_PAGE);
+            loop {
+                let after = all.rows.last().map_or(0, |row| row.id);
+                let wanted = [(lane.lane, after)];
+                let Some(pages) = self.hub.rows(&block, &wanted, limit).await? else {
+                    lane.suspect = true;
+                    return Ok(false);
+                };
+                for page in pages {
+                    all.complete = page.complete;
+                    all.rows.extend(page.rows);
+                }
+                if all.complete || all.rows.last().is_some_and(|row| row.id >= highest) {
+                    break;
+                }
+            }
+            lane.extend_span(block, &all);
+            extended = true;
+        }
+        Ok(extended)
+    }
+
     /// Tells the database now and then where lanes without news stand, so that the ticks before them may
     /// go and the watermark rises.
     async fn remember(&self, state: &mut Lanes) -> Result<()> {
@@ -581,10 +616,11 @@ impl Session {
             for lane in conflicts {
                 open.extend(by_lane.remove(&lane).unwrap_or_default());
             }
+            // A caller's transaction may have settled something there.
+            self.note_settled_elsewhere(&mut state).await?;
         }
         // Outrun again and again: nothing of these took effect.
         outcomes.extend(open.iter().map(|item| (item.0, Outcome::Fenced)));
-        self.publish_held(&state, Timestamp::from_micros(i64::MIN));
         Ok(outcomes)
     }
 
@@ -624,7 +660,6 @@ impl Session {
                 },
             ));
         }
-        self.publish_held(&state, moment);
         Ok(extensions)
     }
 
@@ -669,15 +704,6 @@ impl Session {
         cursors::let_go(connection, &self.holder(), self.hub.now()).await?;
         *state = Lanes::default();
         self.owned.write().clear();
-        self.held.write().clear();
         Ok(())
-    }
-
-    fn publish_held(&self, state: &Lanes, now: Timestamp) {
-        *self.held.write() = state
-            .lanes
-            .values()
-            .flat_map(|lane| lane.leases(now))
-            .collect();
     }
 }

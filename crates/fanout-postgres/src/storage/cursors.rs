@@ -74,6 +74,9 @@ pub(crate) struct CursorUpdate {
     pub(crate) dead: Vec<Dead>,
     /// Messages that callers' transactions settled and that the cursor covers now.
     pub(crate) folded: Vec<i64>,
+    /// All messages that callers' transactions have settled, as far as is known: while there are others
+    /// the cursor does not move.
+    pub(crate) known: Vec<i64>,
 }
 
 /// A message that gets a tracking row of its own.
@@ -392,6 +395,10 @@ pub(crate) async fn commit(
         dead.extend(update, &update.dead);
         folded.extend(update, &update.folded);
     }
+    let known: Vec<i64> = updates
+        .iter()
+        .flat_map(|update| update.known.iter().copied())
+        .collect();
     let park_ids: Vec<i64> = parks.rows.iter().map(|park| park.id).collect();
     let park_attempts: Vec<i32> = parks.rows.iter().map(|park| int(park.attempts)).collect();
     let park_stalls: Vec<i32> = vec![0; parks.rows.len()];
@@ -448,6 +455,7 @@ pub(crate) async fn commit(
             folded.groups.into_sql::<Array<SmallInt>>(),
             folded.lanes.into_sql::<Array<SmallInt>>(),
             folded.rows.into_sql::<Array<BigInt>>(),
+            known.into_sql::<Array<BigInt>>(),
         ),
         now.map(from_timestamp).into_sql::<Nullable<Timestamptz>>(),
     );

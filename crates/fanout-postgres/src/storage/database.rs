@@ -1,9 +1,10 @@
 //! What the engine needs of the database as a whole.
 
+use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use fanout_core::{Error, ErrorKind, Result};
 
-use super::fns::current_setting;
+use super::fns::{current_setting, needs_rebase, rebase as rebase_all};
 use crate::error::ResultExt;
 
 /// Refuses a database whose transactions are not READ COMMITTED by default: the server functions
@@ -24,6 +25,29 @@ pub(crate) async fn check_isolation(connection: &mut AsyncPgConnection) -> Resul
             ),
         )),
     }
+}
+
+/// Refuses a database whose transaction ids are another cluster's: no tick could tell what is new.
+pub(crate) async fn check_transaction_ids(connection: &mut AsyncPgConnection) -> Result<()> {
+    let foreign: bool = diesel::select(needs_rebase())
+        .get_result(connection)
+        .await
+        .reading()?;
+    if foreign {
+        return Err(Error::new(
+            ErrorKind::NeedsRebase,
+            "database was restored from a dump of another cluster, its transaction ids mean nothing here",
+        ));
+    }
+    Ok(())
+}
+
+/// Gives messages and ticks transaction ids of this cluster; tells of how many messages, 0 when nothing
+/// is wrong.
+pub(crate) fn rebase(
+    connection: &mut AsyncConnectionWrapper<AsyncPgConnection>,
+) -> diesel::QueryResult<i64> {
+    diesel::RunQueryDsl::get_result(diesel::select(rebase_all()), connection)
 }
 
 /// Bounds what others may have to wait for this transaction, when its client freezes, and what it

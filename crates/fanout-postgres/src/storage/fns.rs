@@ -13,3 +13,13 @@ define_sql_function! {
     #[sql_name = "pg_catalog.current_setting"]
     fn current_setting(name: Text, missing_ok: Bool) -> Nullable<Text>;
 }
+define_sql_function! {
+    /// Whether transaction ids are stored that this cluster has not come to.
+    #[sql_name = "fanout.needs_rebase"]
+    fn needs_rebase() -> Bool;
+}
+define_sql_function! {
+    /// Replaces such transaction ids; tells of how many messages.
+    #[sql_name = "fanout.rebase"]
+    fn rebase() -> BigInt;
+}

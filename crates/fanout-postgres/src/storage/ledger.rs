@@ -41,7 +41,11 @@ pub(crate) async fn applied(connection: &mut AsyncPgConnection) -> Result<BTreeS
 
 /// Refuses a database whose schema is missing, older or newer than this library.
 pub(crate) async fn check(connection: &mut AsyncPgConnection) -> Result<()> {
-    let applied = applied(connection).await?;
+    refuse_other(&applied(connection).await?)
+}
+
+/// Refuses all migrations but those of this library.
+pub(crate) fn refuse_other(applied: &BTreeSet<String>) -> Result<()> {
     let known: BTreeSet<String> = migrator::versions();
     let message = if applied.is_empty() {
         "database has no fanout schema".to_owned()
@@ -49,7 +53,7 @@ pub(crate) async fn check(connection: &mut AsyncPgConnection) -> Result<()> {
         format!(
             "database schema is newer than this library, upgrade the library unknown_migration=`{unknown}`"
         )
-    } else if let Some(missing) = known.difference(&applied).next() {
+    } else if let Some(missing) = known.difference(applied).next() {
         format!("database schema is older than this library missing_migration=`{missing}`")
     } else {
         return Ok(());

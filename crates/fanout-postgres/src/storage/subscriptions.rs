@@ -280,18 +280,27 @@ pub(crate) struct Beginning {
     pub(crate) owed_from: Option<MessageId>,
 }
 
+/// The tick that tells what was before a subscription began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) tick: i64,
+    /// What the tick does not see lies above this id.
+    pub(crate) decided: i64,
+}
+
 /// Lets a subscription begin at a position as of a tick; false when the tick is gone.
 pub(crate) async fn begin_at(
     connection: &mut AsyncPgConnection,
     id: SubscriptionId,
-    tick: i64,
+    moment: Moment,
     position: StartPosition,
 ) -> Result<bool> {
     use diesel::sql_types::{Nullable, Text, Timestamptz};
     let (name, from_id, from_time) = start_columns(position);
     let binds = (
         id.0.into_sql::<BigInt>(),
-        tick.into_sql::<BigInt>(),
+        moment.tick.into_sql::<BigInt>(),
+        moment.decided.into_sql::<BigInt>(),
         name.into_sql::<Text>(),
         from_id.into_sql::<Nullable<BigInt>>(),
         from_time.into_sql::<Nullable<Timestamptz>>(),

@@ -17,24 +17,41 @@ use super::time::{from_duration, from_timestamp, to_timestamp};
 use crate::cursor::{Look, LookRequest, Tick};
 use crate::error::{ResultExt, corrupt};
 
-/// Takes a tick if one is due; tells whether it did, and the newest tick then, unless the topic is gone.
+/// What taking a tick came to.
+pub(crate) struct Ticked {
+    /// Whether a tick was taken.
+    pub(crate) taken: bool,
+    /// The newest tick then; none when the topic is gone.
+    pub(crate) newest: Option<Tick>,
+    /// What the newest tick does not see lies above this id.
+    pub(crate) decided: i64,
+}
+
+/// Takes a tick if one is due.
 pub(crate) async fn tick(
     connection: &mut AsyncPgConnection,
     topic: TopicId,
     wait: bool,
     pace: Duration,
-) -> Result<(bool, Option<Tick>)> {
+) -> Result<Ticked> {
     let binds = (
         wait.into_sql::<Bool>(),
         from_duration(pace).into_sql::<Interval>(),
     );
-    let (taken, newest, snapshot): (bool, Option<i64>, Option<String>) =
-        call::<(Bool, Nullable<BigInt>, Nullable<Text>), _>(format!("tick_{topic}"), binds)
-            .load(connection)
-            .await
-            .and_then(only)
-            .committing()?;
-    Ok((taken, tick_of(newest, snapshot)?))
+    let (taken, newest, snapshot, decided): (bool, _, _, Option<i64>) =
+        call::<(Bool, Nullable<BigInt>, Nullable<Text>, Nullable<BigInt>), _>(
+            format!("tick_{topic}"),
+            binds,
+        )
+        .load(connection)
+        .await
+        .and_then(only)
+        .committing()?;
+    Ok(Ticked {
+        taken,
+        newest: tick_of(newest, snapshot)?,
+        decided: decided.unwrap_or(0),
+    })
 }
 
 fn tick_of(number: Option<i64>, text: Option<String>) -> Result<Option<Tick>> {

@@ -10,7 +10,8 @@ use tokio_postgres::{Client, NoTls};
 pub(crate) async fn migrated() -> TestDatabase {
     let schema = concat!(
         include_str!("../../migrations/0001_base_queue/up.sql"),
-        include_str!("../../migrations/0010_fan_out/up.sql")
+        include_str!("../../migrations/0010_fan_out/up.sql"),
+        include_str!("../../migrations/0011_offset_watermark/up.sql")
     );
     let template = Template::new("fanout", schema, |url| async move {
         Migrator::new(url).up().await.map(drop)

@@ -1,0 +1,19 @@
+//! What the acceptance tests share.
+
+mod chance;
+mod gate;
+mod id_above_last;
+mod ledger;
+mod published;
+mod publishers;
+mod stage;
+mod worker;
+
+pub(crate) use chance::Chance;
+pub(crate) use gate::Gate;
+pub(crate) use id_above_last::IdAboveLast;
+pub(crate) use ledger::Ledger;
+pub(crate) use published::{Known, Published};
+pub(crate) use publishers::Publishers;
+pub(crate) use stage::{Stage, full, options};
+pub(crate) use worker::{Refusals, Worker};
