@@ -320,10 +320,11 @@ $$
 $f$, topic);
 
     -- Up to n messages of each lane above an id, ascending within the lane, of the span from one tick
-    -- to another. The first row is empty: no row at all tells that a tick is gone.
+    -- to another. The first row is empty: no row at all tells that the later tick is gone.
+    -- The earlier one may be gone: what it covered belongs to a later one since.
     EXECUTE format($f$
 CREATE OR REPLACE FUNCTION fanout.read_%1$s(
-    from_tick bigint, through bigint, lanes smallint[], afters bigint[], n int, untracked boolean
+    from_tick bigint, from_snapshot text, through bigint, lanes smallint[], afters bigint[], n int, untracked boolean
 ) RETURNS TABLE (
     lane smallint, id bigint, tx bigint, created_at timestamptz, key text,
     headers jsonb, payload bytea
@@ -335,7 +336,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    a pg_snapshot;
+    a pg_snapshot := from_snapshot;
     b pg_snapshot;
     old xid8;
     messages bigint;
@@ -346,9 +347,8 @@ DECLARE
     high bigint;
     in_progress xid8[];
 BEGIN
-    SELECT k.snapshot INTO a FROM fanout.outbox_ticks k WHERE k.topic_id = %1$s AND k.tick = from_tick;
     SELECT k.snapshot INTO b FROM fanout.outbox_ticks k WHERE k.topic_id = %1$s AND k.tick = through;
-    IF a IS NULL OR b IS NULL THEN
+    IF b IS NULL THEN
         RETURN;
     END IF;
     RETURN QUERY SELECT NULL::smallint, NULL::bigint, NULL::bigint, NULL::timestamptz,
@@ -364,7 +364,10 @@ BEGIN
     low := lower(ranges);
     high := upper(ranges);
     width := (SELECT sum(upper(r) - lower(r)) FROM unnest(ranges) AS r);
-    IF messages <= 4 * n AND width > 4 * messages THEN
+    IF messages <= 2 * n * cardinality(lanes)
+        AND width * cardinality(lanes) > messages * (
+            SELECT t.lanes FROM fanout.outbox_topics t WHERE t.topic_id = %1$s)
+    THEN
         -- Few messages, scattered among those of other spans: by transaction.
         in_progress := ARRAY(SELECT pg_snapshot_xip(a));
         RETURN QUERY
@@ -379,7 +382,8 @@ BEGIN
             FROM fanout.outbox_%1$s o
             WHERE o.topic_id = %1$s AND o.id >= low AND o.id < high AND o.tx = ANY (in_progress)
         ) f
-        JOIN unnest(lanes, afters) AS l (lane, after) ON l.lane = f.lane AND f.id > l.after
+        JOIN (SELECT * FROM unnest(lanes, afters) OFFSET 0) AS l (lane, after)
+            ON l.lane = f.lane AND f.id > l.after
         WHERE pg_visible_in_snapshot(f.tx, b) AND NOT (untracked AND f.tracked)
         ORDER BY f.lane, f.id;
         RETURN;
@@ -693,9 +697,10 @@ LANGUAGE plpgsql AS $$
 DECLARE
     removed bigint;
 BEGIN
+    -- Leases first, as whoever takes lanes.
+    DELETE FROM fanout.outbox_lane_leases l WHERE l.topic_id = topic AND l.group_index = grp;
     DELETE FROM fanout.outbox_subscription_offsets o WHERE o.topic_id = topic AND o.group_index = grp;
     GET DIAGNOSTICS removed = ROW_COUNT;
-    DELETE FROM fanout.outbox_lane_leases l WHERE l.topic_id = topic AND l.group_index = grp;
     DELETE FROM fanout.outbox_group_members m WHERE m.topic_id = topic AND m.group_index = grp;
     RETURN removed;
 END

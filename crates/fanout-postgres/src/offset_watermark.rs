@@ -87,7 +87,7 @@ impl OffsetWatermark {
         let handed = self.session(scope).claim(look, limit, scope).await?;
         Ok(handed
             .into_iter()
-            .map(|(epoch, handed)| delivery(scope, epoch, handed))
+            .map(|(epoch, handed)| delivery(scope, epoch, &handed))
             .collect())
     }
 
@@ -275,7 +275,7 @@ pub(crate) async fn open(connection: &mut Checkout, scope: &Scope) -> Result<()>
     .await
 }
 
-fn delivery(scope: &Scope, epoch: i64, handed: Handed) -> Delivery {
+fn delivery(scope: &Scope, epoch: i64, handed: &Handed) -> Delivery {
     let attempt = handed.failures + 1;
     let receipt = Receipt::new(ReceiptForm::Cursor(CursorReceipt {
         topic: scope.topic,

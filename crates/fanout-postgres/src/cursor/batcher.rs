@@ -79,12 +79,14 @@ impl<Request: Send + 'static, Answer: Send + 'static> Batcher<Request, Answer> {
         pace: impl Fn() -> Duration + Send,
         round: impl Fn(Vec<Request>) -> BoxFuture<'static, Result<Vec<Answer>>> + Send,
     ) {
-        let _stand = Stand(&*self);
+        let stand = Stand(&*self);
         loop {
             let waiting = {
                 let mut state = self.state.lock();
                 if state.waiting.is_empty() {
                     state.running = false;
+                    // From here on another may lead.
+                    std::mem::forget(stand);
                     return;
                 }
                 state.urgent = false;

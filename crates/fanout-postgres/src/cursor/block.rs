@@ -20,7 +20,7 @@ pub(crate) struct Page {
 #[derive(Debug)]
 pub(crate) struct Block {
     /// The tick that it begins after.
-    pub(crate) from: i64,
+    pub(crate) from: Tick,
     /// The tick that it ends with.
     pub(crate) through: Tick,
     /// Whether it has the untracked messages alone.
@@ -46,7 +46,7 @@ struct Kept {
 }
 
 impl Block {
-    pub(crate) fn new(from: i64, through: Tick, untracked: bool) -> Self {
+    pub(crate) fn new(from: Tick, through: Tick, untracked: bool) -> Self {
         Self {
             from,
             through,
@@ -144,15 +144,11 @@ mod tests {
     const LANE: Lane = Lane(3);
 
     fn block() -> Block {
-        let snapshot = Arc::new(Snapshot::nothing());
-        Block::new(
-            1,
-            Tick {
-                number: 2,
-                snapshot,
-            },
-            false,
-        )
+        let tick = |number| Tick {
+            number,
+            snapshot: Arc::new(Snapshot::nothing()),
+        };
+        Block::new(tick(1), tick(2), false)
     }
 
     fn page(ids: &[i64], complete: bool) -> Page {

@@ -237,7 +237,7 @@ impl Hub {
             }
             upkeep.next = Some(now + UPKEEP_EVERY);
             upkeep.rounds += 1;
-            upkeep.rounds % MERGE_EVERY == 0
+            upkeep.rounds.is_multiple_of(MERGE_EVERY)
         };
         let (topic, pool) = (self.topic, self.pool.clone());
         tokio::spawn(async move {
@@ -249,19 +249,24 @@ impl Hub {
 
     /// The span for a cursor that stands at `tick`: one that others read already, or up to the newest
     /// tick. None when there is nothing newer. Spans that end before tick `oldest` are left alone.
-    pub(crate) fn span_after(&self, tick: i64, oldest: i64, untracked: bool) -> Option<Arc<Block>> {
-        if let Some(block) = self.cache.find(tick, oldest, untracked) {
+    pub(crate) fn span_after(
+        &self,
+        tick: &Tick,
+        oldest: i64,
+        untracked: bool,
+    ) -> Option<Arc<Block>> {
+        if let Some(block) = self.cache.find(tick.number, oldest, untracked) {
             return Some(block);
         }
         let newest = self.newest.read().clone();
-        let reaches = |newest: &Tick| tick < newest.number && oldest <= newest.number;
+        let reaches = |newest: &Tick| tick.number < newest.number && oldest <= newest.number;
         newest
             .filter(reaches)
             .map(|newest| self.cache.exactly(tick, &newest, untracked))
     }
 
     /// The span between two ticks.
-    pub(crate) fn span(&self, from: i64, through: &Tick, untracked: bool) -> Arc<Block> {
+    pub(crate) fn span(&self, from: &Tick, through: &Tick, untracked: bool) -> Arc<Block> {
         self.cache.exactly(from, through, untracked)
     }
 
@@ -311,12 +316,11 @@ impl Hub {
         limit: usize,
     ) -> Result<Option<std::collections::HashMap<Lane, Page>>> {
         let connection = &mut *self.pool.get().await?;
-        let (from, through) = (block.from, block.through.number);
         let read = ticks::read(
             connection,
             self.topic,
-            from,
-            through,
+            &block.from,
+            block.through.number,
             lanes,
             limit,
             block.untracked,

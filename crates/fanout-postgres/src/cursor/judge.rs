@@ -169,6 +169,12 @@ impl Judgement {
         judgement
     }
 
+    /// Whether it says more than that receipts are stale, and commits nothing.
+    pub(crate) fn needs_proof(&self) -> bool {
+        let is_stale = |decided: &Decided| matches!(decided, Decided::Now(Outcome::Stale));
+        self.update.is_none() && !self.outcomes.iter().all(|(_, decided)| is_stale(decided))
+    }
+
     fn decide(&mut self, index: usize, outcome: Outcome) {
         self.outcomes.push((index, Decided::Now(outcome)));
     }

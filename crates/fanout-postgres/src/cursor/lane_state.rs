@@ -1,10 +1,10 @@
 //! One lane of a group, as its owner sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use fanout_core::{GroupIndex, IdSet, Lane, Timestamp};
+use fanout_core::{GroupIndex, IdSet, Lane, Snapshot, Timestamp};
 
 use super::block::{Block, Page};
 use super::log_row::LogRow;
@@ -26,6 +26,8 @@ pub(crate) struct LaneState {
     pub(crate) expires_at: Timestamp,
     /// A commit may or may not have happened: the cursor must be read again first.
     pub(crate) suspect: bool,
+    /// The end of its span is gone: it must begin anew where the database says.
+    pub(crate) astray: bool,
     /// The tick and the span's end that the database holds.
     stored: (i64, i64),
     pub(super) tick: Tick,
@@ -36,7 +38,7 @@ pub(crate) struct LaneState {
     ahead: IdSet,
     /// How often the span was extended.
     rank: u32,
-    /// What was read of the span above last_id.
+    /// What was read of the span above `last_id`.
     pub(super) rows: BTreeMap<i64, Entry>,
     pub(super) failures: BTreeMap<i64, u32>,
     pub(super) blocked_until: Option<Timestamp>,
@@ -127,6 +129,7 @@ impl LaneState {
             version: cursor.version,
             expires_at,
             suspect: false,
+            astray: false,
             stored: (cursor.tick.number, cursor.through.number),
             tick: cursor.tick,
             last_id: span.as_ref().map_or(0, |_| cursor.last_id),
@@ -174,8 +177,8 @@ impl LaneState {
         self.compact();
     }
 
-    /// Begins anew where the database says, after its server was replaced and this session's ticks are
-    /// gone: what is in hand rests until its leases have ended.
+    /// Begins anew where the database says, when this session's ticks are gone, as after its server was
+    /// replaced: what is in hand rests until its leases have ended.
     pub(crate) fn restart(&mut self, cursor: Cursor, max_stalls: u32) {
         let held = self.rows.values().filter_map(|entry| match entry.state {
             State::InHand { until, .. } => Some(until),
@@ -261,7 +264,7 @@ impl LaneState {
             return;
         };
         let since = span.block.through.clone();
-        let is_longer = block.from != since.number;
+        let is_longer = block.from.number != since.number;
         self.rank += 1;
         *span = Reading {
             block,
@@ -316,7 +319,8 @@ impl LaneState {
         let Some(span) = &mut self.span else {
             return;
         };
-        let before = (span.block.from != span.since.number).then(|| span.since.snapshot.clone());
+        let before =
+            (span.block.from.number != span.since.number).then(|| span.since.snapshot.clone());
         span.to = page.rows.last().map_or(span.to, |row| row.id);
         span.complete = page.complete;
         for row in &page.rows {
@@ -353,7 +357,7 @@ impl LaneState {
         self.rows.clear();
     }
 
-    /// Moves last_id over what is settled without a gap. Rows that are not settled are none of `ahead`.
+    /// Moves `last_id` over what is settled without a gap. Rows that are not settled are none of `ahead`.
     pub(super) fn compact(&mut self) {
         while let Some(first) = self.rows.first_entry()
             && first.get().state == State::Settled
@@ -648,11 +652,17 @@ impl LaneState {
 /// More rows than this are not read ahead of what is unsettled.
 const MAX_KNOWN: usize = 20_000;
 
+/// The beginning of a span that is only promised.
+static NOWHERE: LazyLock<Tick> = LazyLock::new(|| Tick {
+    number: i64::MAX,
+    snapshot: Arc::new(Snapshot::nothing()),
+});
+
 impl Reading {
     /// A span that is known by its end alone.
     fn promised(since: Tick, through: Tick) -> Self {
         Self {
-            block: Arc::new(Block::new(i64::MAX, through, false)),
+            block: Arc::new(Block::new(NOWHERE.clone(), through, false)),
             since,
             to: 0,
             complete: false,
@@ -660,7 +670,7 @@ impl Reading {
     }
 
     fn is_promise(&self) -> bool {
-        self.block.from == i64::MAX
+        self.block.from.number == NOWHERE.number
     }
 }
 

@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::block::Page;
+use super::block::{Block, Page};
 use super::hub::{Hub, Look};
 use super::judge::{Item, Judgement};
 use super::lane_state::{Handed, LaneState};
@@ -44,6 +44,9 @@ pub(crate) struct Session {
     /// The member was dropped: nobody fetches any more.
     abandoned: AtomicBool,
 }
+
+/// A span, and lanes with the ids above which rows of it are to be read.
+type Wanted = (Arc<Block>, Vec<(Lane, i64)>);
 
 #[derive(Debug, Default)]
 struct Lanes {
@@ -344,6 +347,9 @@ impl Session {
                 continue;
             };
             match found.remove(&lane) {
+                Some(cursor) if cursor.epoch == state_of.epoch && state_of.astray => {
+                    state_of.restart(cursor, self.scope.options.max_stalls);
+                }
                 Some(cursor) if cursor.epoch == state_of.epoch => state_of.adopt(cursor),
                 _ => self.lose(state, lane),
             }
@@ -387,12 +393,12 @@ impl Session {
         let (oldest, untracked) = (state.oldest_tick, self.untracked());
         for lane in state.lanes.values_mut() {
             if let Some(through) = lane.promised() {
-                let block = self.hub.span(lane.tick.number, through, untracked);
+                let block = self.hub.span(&lane.tick, through, untracked);
                 lane.open(block);
             }
             lane.finish_span();
             if lane.is_between_spans()
-                && let Some(block) = self.hub.span_after(lane.tick.number, oldest, untracked)
+                && let Some(block) = self.hub.span_after(&lane.tick, oldest, untracked)
             {
                 lane.open(block);
             }
@@ -446,7 +452,7 @@ impl Session {
 
     /// Reads rows where none are left to hand out; tells whether any lane moved on.
     async fn read(&self, state: &mut Lanes, limit: usize) -> Result<bool> {
-        let mut wanted: Vec<(Arc<super::block::Block>, Vec<(Lane, i64)>)> = Vec::new();
+        let mut wanted: Vec<Wanted> = Vec::new();
         for lane in state.lanes.values() {
             if let Some((block, after)) = lane.wants_rows() {
                 match wanted
@@ -466,8 +472,7 @@ impl Session {
                 if let Some(of_lane) = state.lanes.get_mut(lane) {
                     match &pages {
                         Some(pages) => of_lane.take(&pages[index]),
-                        // Its tick is gone, so this session has lost the lane.
-                        None => of_lane.suspect = true,
+                        None => (of_lane.suspect, of_lane.astray) = (true, true),
                     }
                 }
             }
@@ -485,7 +490,7 @@ impl Session {
         for lane in state.lanes.values_mut() {
             let next = lane
                 .extensible_from(now)
-                .and_then(|end| self.hub.span_after(end.number, oldest, untracked));
+                .and_then(|end| self.hub.span_after(end, oldest, untracked));
             let Some(block) = next else {
                 continue;
             };
@@ -496,7 +501,7 @@ impl Session {
                 let after = all.rows.last().map_or(0, |row| row.id);
                 let wanted = [(lane.lane, after)];
                 let Some(pages) = self.hub.rows(&block, &wanted, limit).await? else {
-                    lane.suspect = true;
+                    (lane.suspect, lane.astray) = (true, true);
                     return Ok(false);
                 };
                 for page in pages {
@@ -602,6 +607,16 @@ impl Session {
                     (*lane, judgement)
                 })
                 .collect();
+            // What needs no commit is no proof that the lane is still this session's.
+            let mut unproven = judgements.iter().filter(|(_, j)| j.needs_proof());
+            if unproven.clone().next().is_some() {
+                for (lane, _) in unproven.by_ref() {
+                    if let Some(of_lane) = state.lanes.get_mut(lane) {
+                        of_lane.suspect = true;
+                    }
+                }
+                self.reread(&mut state).await?;
+            }
             let cursors = judgements
                 .iter()
                 .filter(|(_, j)| j.update.is_some())

@@ -60,7 +60,7 @@ impl SpanCache {
         let state = self.state.lock();
         let blocks = state.blocks.iter().filter(|block| {
             block.untracked == untracked
-                && block.from <= at
+                && block.from.number <= at
                 && at < block.through.number
                 && oldest <= block.through.number
         });
@@ -68,15 +68,15 @@ impl SpanCache {
     }
 
     /// The span between exactly these ticks, made if there is none.
-    pub(crate) fn exactly(&self, from: i64, through: &Tick, untracked: bool) -> Arc<Block> {
+    pub(crate) fn exactly(&self, from: &Tick, through: &Tick, untracked: bool) -> Arc<Block> {
         let mut state = self.state.lock();
         let found = state.blocks.iter().rev().find(|block| {
-            block.untracked == untracked && block.from == from && block.through == *through
+            block.untracked == untracked && block.from == *from && block.through == *through
         });
         if let Some(block) = found {
             return block.clone();
         }
-        let block = Arc::new(Block::new(from, through.clone(), untracked));
+        let block = Arc::new(Block::new(from.clone(), through.clone(), untracked));
         state.blocks.push(block.clone());
         if state.blocks.len() > MAX_BLOCKS {
             let oldest = state.blocks.remove(0);

@@ -172,11 +172,11 @@ struct ReadColumnsRow {
 }
 
 /// Up to `limit` messages of each lane above its id, ascending within the lane, between two ticks. `None`
-/// when one of the ticks is gone.
+/// when the later tick is gone.
 pub(crate) async fn read(
     connection: &mut AsyncPgConnection,
     topic: TopicId,
-    from: i64,
+    from: &Tick,
     through: i64,
     lanes: &[(Lane, i64)],
     limit: usize,
@@ -187,7 +187,8 @@ pub(crate) async fn read(
         .map(|(lane, after)| (number(*lane), *after))
         .unzip();
     let binds = (
-        from.into_sql::<BigInt>(),
+        from.number.into_sql::<BigInt>(),
+        from.snapshot.to_string().into_sql::<Text>(),
         through.into_sql::<BigInt>(),
         lanes.into_sql::<Array<SmallInt>>(),
         afters.into_sql::<Array<BigInt>>(),
@@ -200,7 +201,7 @@ pub(crate) async fn read(
         .load(connection)
         .await
         .reading()?;
-    // The first row is none: it tells that both ticks are there.
+    // The first row is none: it tells that the tick is there.
     if rows.is_empty() {
         return Ok(None);
     }

