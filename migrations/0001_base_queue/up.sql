@@ -250,7 +250,8 @@ $$;
 
 -- Publishes a batch in the caller's transaction and returns the ids in the batch's order.
 --
--- `keys` and `headers` may be NULL, or hold NULLs. Errors carry a CONSTRAINT of the form
+-- With memory for the batch, which passes through tables that would spill to files otherwise. `keys` and
+-- `headers` may be NULL, or hold NULLs. Errors carry a CONSTRAINT of the form
 -- fanout_<kind>.
 CREATE FUNCTION fanout.publish(
     topic text,
@@ -259,7 +260,7 @@ CREATE FUNCTION fanout.publish(
     headers jsonb[] DEFAULT NULL,
     at timestamptz DEFAULT NULL
 ) RETURNS bigint[]
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
 DECLARE
     t fanout.outbox_topics;
     n int := coalesce(cardinality(payloads), 0);

@@ -318,7 +318,7 @@ CREATE OR REPLACE FUNCTION fanout.claim_%1$s(
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET enable_sort = off SET jit = off SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan
+SET plan_cache_mode = force_generic_plan SET work_mem = '64MB'
 AS $$
 #variable_conflict use_variable
 DECLARE

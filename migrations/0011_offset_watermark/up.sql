@@ -321,7 +321,8 @@ $f$, topic);
 
     -- Up to n messages of each lane above an id, ascending within the lane, of the span from one tick
     -- to another. The first row is empty: no row at all tells that the later tick is gone.
-    -- The earlier one may be gone: what it covered belongs to a later one since.
+    -- The earlier one may be gone: what it covered belongs to a later one since. With memory for the answer,
+    -- which would go through a file otherwise.
     EXECUTE format($f$
 CREATE OR REPLACE FUNCTION fanout.read_%1$s(
     from_tick bigint, from_snapshot text, through bigint, lanes smallint[], afters bigint[], n int, untracked boolean
@@ -332,7 +333,7 @@ CREATE OR REPLACE FUNCTION fanout.read_%1$s(
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET enable_sort = off SET jit = off SET plan_cache_mode = force_generic_plan
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp SET work_mem = '64MB'
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -125,7 +125,13 @@ impl Publisher {
 
     async fn publish(&mut self, tx: &mut AsyncPgConnection) -> Vec<(MessageId, Known)> {
         let count = 1 + self.chance.below(self.plan.batch);
-        let key = |chance: &mut Chance| format!("key {}", chance.below(self.plan.keys));
+        // Half of them have few keys, so that messages share them.
+        let key = |chance: &mut Chance| {
+            let keys = self.plan.keys;
+            let hot = chance.percent(50);
+            let end = if hot { keys.div_ceil(20) } else { keys };
+            format!("key {}", chance.below(end))
+        };
         let messages: Vec<NewMessage> = (0..count)
             .map(|_| match self.plan.keys {
                 0 => NewMessage::new("message"),

@@ -97,14 +97,14 @@ impl Stage {
 
     pub(crate) async fn subscribe(&self, group: &str, options: SubscriptionOptions) {
         self.backend
-            .subscribe(&self.topic.name, &name(group), options.into())
+            .subscribe(&self.topic.name, &group_name(group), options.into())
             .await
             .expect("subscribes");
     }
 
     pub(crate) async fn join(&self, process: &PostgresBackend, group: &str) -> Arc<dyn Member> {
         process
-            .join_group(&self.topic.name, &name(group))
+            .join_group(&self.topic.name, &group_name(group))
             .await
             .expect("joins")
     }
@@ -134,6 +134,6 @@ async fn open(
         .expect("the engine opens")
 }
 
-pub(crate) fn name(group: &str) -> GroupName {
+pub(crate) fn group_name(group: &str) -> GroupName {
     GroupName::new(group).expect("a valid name")
 }
