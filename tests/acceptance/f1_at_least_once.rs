@@ -10,7 +10,7 @@ use fanout_postgres::PostgresBackend;
 use tokio::sync::RwLock;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::support::{Chance, Ledger, Stage, Worker, full, options};
+use crate::support::{Chance, Ledger, Stage, Worker, full, options, report};
 
 const GROUPS: [(&str, Ordering, OnFailure); 3] = [
     ("unordered", Ordering::Unordered, OnFailure::Park),
@@ -143,11 +143,14 @@ async fn at_least_once(mode: CompletionMode) {
         let again = fates.values().map(|fate| fate.deliveries as usize - 1);
         redelivered += again.sum::<usize>();
     }
-    println!(
+    report(&format!(
         "{mode}: {total} delivered, {killed} workers killed with {in_hand_at_kills} messages in hand, \
          {redelivered} delivered again"
+    ));
+    assert!(
+        in_hand_at_kills > 0,
+        "nobody was killed with something in hand"
     );
-    assert!(in_hand_at_kills > 0, "nobody was killed with something in hand");
     assert!(redelivered <= in_hand_at_kills);
     if full() {
         assert!(redelivered * 200 < total, "half a percent or more");

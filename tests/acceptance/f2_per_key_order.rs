@@ -9,7 +9,9 @@ use std::time::Duration;
 use fanout_core::{CompletionMode, MessageId, OnFailure, Ordering};
 use tokio::task::JoinSet;
 
-use crate::support::{Fate, Known, Ledger, Publishers, Refusals, Stage, Worker, full, options};
+use crate::support::{
+    Fate, Known, Ledger, Published, Publishers, Refusals, Stage, Worker, full, options, report,
+};
 
 const WORKERS: usize = 8;
 const HANG: Duration = Duration::from_secs(900);
@@ -17,7 +19,7 @@ const HANG: Duration = Duration::from_secs(900);
 fn publishers(seed: u64) -> Publishers {
     Publishers {
         count: 8,
-        transactions: if full() { 3_000 } else { 150 },
+        transactions: if full() { 1_000 } else { 150 },
         batch: 5,
         keys: 1_000,
         held: 25,
@@ -29,7 +31,12 @@ fn publishers(seed: u64) -> Publishers {
 }
 
 /// Works until all is done; now and then it leaves, and another takes its place.
-async fn work(stage: Arc<Stage>, number: u64, ledger: Arc<Ledger>, done: Arc<AtomicBool>) -> Refusals {
+async fn work(
+    stage: Arc<Stage>,
+    number: u64,
+    ledger: Arc<Ledger>,
+    done: Arc<AtomicBool>,
+) -> Refusals {
     let process = stage.process(2).await;
     let member = stage.join(&process, "group").await;
     let mut worker = Worker::new(member, &ledger, number);
@@ -81,8 +88,8 @@ async fn keeps_order(mode: CompletionMode, on_failure: OnFailure) {
     }
     let plan = publishers(on_failure as u64);
     let publishing = stage.process(plan.count).await;
-    let published = plan
-        .run(&publishing, &stage.topic.name, &ledger, |_| ())
+    let published = Arc::new(Published::default());
+    plan.run(&publishing, &stage.topic.name, &ledger, &published, None)
         .await;
     ledger.until_settled(published.count()).await;
     done.store(true, Relaxed);
@@ -116,11 +123,11 @@ async fn keeps_order(mode: CompletionMode, on_failure: OnFailure) {
     }
     let failures: u32 = fates.values().map(|fate| fate.failures).sum();
     let late = published.late().0;
-    println!(
+    report(&format!(
         "{mode} {on_failure}: {} messages, {late} late, {count} pairs in order, {failures} failures, \
          {refused} settlements refused as out of order",
         fates.len()
-    );
+    ));
     assert!(count > fates.len(), "few messages share a key");
     assert!(late * 20 > fates.len(), "almost all committed in order");
     assert!(failures > 0 && refused > 0);

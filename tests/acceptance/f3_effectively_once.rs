@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use fanout_core::{
-    Backend, CompletionMode, MemberCounters, NewMessage, OnFailure, Ordering,
-};
+use fanout_core::{Backend, CompletionMode, MemberCounters, NewMessage, OnFailure, Ordering};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::support::{Chance, Ledger, Refusals, Stage, Worker, full, options};
+use crate::support::{Chance, Ledger, Refusals, Stage, Worker, full, options, report};
 
 const WORKERS: usize = 8;
 const KEYS: usize = 200;
@@ -85,12 +83,7 @@ async fn effectively_once(mode: CompletionMode, ordering: Ordering) {
         let member = stage.join(&process, "group").await;
         let mut worker = Worker::new(member, &ledger, 100 + number as u64);
         worker.failing = 3;
-        workers.spawn(work(
-            worker,
-            stage.clone(),
-            dawdling.clone(),
-            done.clone(),
-        ));
+        workers.spawn(work(worker, stage.clone(), dawdling.clone(), done.clone()));
     }
 
     let mut chance = Chance::new(7);
@@ -100,7 +93,13 @@ async fn effectively_once(mode: CompletionMode, ordering: Ordering) {
             |chance: &mut Chance| NewMessage::new("m").key(format!("key {}", chance.below(KEYS)));
         let batch = (0..20).map(|_| message(&mut chance)).collect();
         let topic = &stage.topic.name;
-        published.extend(stage.backend.publish(topic, batch).await.expect("publishes"));
+        published.extend(
+            stage
+                .backend
+                .publish(topic, batch)
+                .await
+                .expect("publishes"),
+        );
     }
     ledger.until_settled(published.len()).await;
     // Longer, so that a second settlement has a chance.
@@ -122,7 +121,10 @@ async fn effectively_once(mode: CompletionMode, ordering: Ordering) {
         fates.keys().all(|id| published.contains(id)),
         "something was delivered that was not published"
     );
-    let not_once: Vec<_> = fates.iter().filter(|(_, fate)| fate.settlements != 1).collect();
+    let not_once: Vec<_> = fates
+        .iter()
+        .filter(|(_, fate)| fate.settlements != 1)
+        .collect();
     assert!(not_once.is_empty(), "not settled once: {not_once:?}");
     assert_eq!(fates.len(), published.len());
     assert_eq!(stage.pending().await, 0);
@@ -132,12 +134,12 @@ async fn effectively_once(mode: CompletionMode, ordering: Ordering) {
     let conflicts = sum(|e| e.counters.completion_conflicts);
     let (stale, fenced) = (sum(|e| e.refusals.stale), sum(|e| e.refusals.fenced));
     let redelivered: u32 = fates.values().map(|fate| fate.deliveries - 1).sum();
-    println!(
+    report(&format!(
         "{mode} {ordering}: {} settled, {conflicts} conflicts of {attempts} attempts, \
          {stale} stale, {fenced} fenced, {redelivered} redelivered, {} ran over their leases",
         fates.len(),
         sum(|e| e.dawdled),
-    );
+    ));
     assert!(redelivered > 0, "no lease ended with messages in hand");
     let by_cursor = fates.values().filter(|fate| fate.read_by_cursor).count();
     if mode == CompletionMode::ReferenceCounting && ordering == Ordering::Unordered {
@@ -153,7 +155,10 @@ async fn effectively_once(mode: CompletionMode, ordering: Ordering) {
     assert_eq!(sum(|e| e.counters.refused), refused, "refusals are counted");
     assert_eq!(
         sum(|e| e.counters.delivered),
-        fates.values().map(|fate| u64::from(fate.deliveries)).sum::<u64>(),
+        fates
+            .values()
+            .map(|fate| u64::from(fate.deliveries))
+            .sum::<u64>(),
         "deliveries are counted"
     );
 }

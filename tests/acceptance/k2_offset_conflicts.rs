@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use crate::support::{Ledger, Refusals, Stage, Worker, full, group_name, options};
+use crate::support::{Ledger, Refusals, Stage, Worker, full, group_name, options, report};
 
 const WORKERS: usize = 8;
 const HANG: Duration = Duration::from_secs(900);
@@ -98,7 +98,11 @@ async fn conflicts_are_rare(ordering: Ordering) {
         let message = |n: usize| NewMessage::new("m").key(format!("{}", (batch * 40 + n) % 500));
         let batch = (0..40).map(message).collect();
         let topic = &stage.topic.name;
-        stage.backend.publish(topic, batch).await.expect("publishes");
+        stage
+            .backend
+            .publish(topic, batch)
+            .await
+            .expect("publishes");
     }
     ledger.until_settled(messages).await;
     done.store(true, Relaxed);
@@ -110,11 +114,14 @@ async fn conflicts_are_rare(ordering: Ordering) {
     let conflicts: u64 = ended.iter().map(|e| e.counters.completion_conflicts).sum();
     let fenced: u64 = ended.iter().map(|e| e.refusals.fenced).sum();
     let forced: usize = ended.iter().map(|e| e.forced).sum();
-    println!(
+    report(&format!(
         "{ordering}: {conflicts} conflicts of {attempts} attempts, {forced} takeovers forced, \
          {fenced} settlements fenced"
+    ));
+    assert!(
+        conflicts > 0 && fenced > 0 && forced > 5,
+        "nobody met anybody"
     );
-    assert!(conflicts > 0 && fenced > 0 && forced > 5, "nobody met anybody");
     assert!(
         conflicts * 20 < attempts,
         "{conflicts} conflicts of {attempts} attempts"

@@ -9,7 +9,9 @@ use std::time::Duration;
 use fanout_core::{Backend, CompletionMode, MessageId, OnFailure, Ordering};
 use tokio::task::JoinSet;
 
-use crate::support::{IdAboveLast, Ledger, Published, Publishers, Stage, Worker, full, options};
+use crate::support::{
+    IdAboveLast, Ledger, Published, Publishers, Stage, Worker, full, options, report,
+};
 
 const PUBLISHERS: usize = 24;
 const HANG: Duration = Duration::from_secs(900);
@@ -41,12 +43,15 @@ fn lost(published: &Published, seen: &BTreeSet<MessageId>) -> Vec<MessageId> {
 fn must_be_out_of_order(published: &Published) {
     let (late, furthest) = published.late();
     let rolled_back = published.phantoms().len();
-    println!(
+    report(&format!(
         "{} messages, {late} of them committed after a higher id, by up to {furthest} ids, \
          {rolled_back} rolled back",
         published.count()
+    ));
+    assert!(
+        late * 10 > published.count(),
+        "almost all committed in order"
     );
-    assert!(late * 10 > published.count(), "almost all committed in order");
     assert!(furthest > PUBLISHERS as i64);
     assert!(rolled_back > 0);
 }
@@ -82,8 +87,9 @@ async fn groups_lose_nothing() {
         }
     }
     let publishing = stage.process(PUBLISHERS).await;
-    let published = publishers()
-        .run(&publishing, &stage.topic.name, &ledger, |_| ())
+    let published = Arc::new(Published::default());
+    publishers()
+        .run(&publishing, &stage.topic.name, &ledger, &published, None)
         .await;
     must_be_out_of_order(&published);
     let expected = published.count();
@@ -97,7 +103,7 @@ async fn groups_lose_nothing() {
         for (group, ..) in GROUPS {
             let seen = ledger.fates(group).into_keys().collect();
             let lost = lost(&published, &seen);
-            println!("{group}: {} lost: {lost:?}", lost.len());
+            report(&format!("{group}: {} lost: {lost:?}", lost.len()));
         }
         panic!("messages were lost");
     }
@@ -112,18 +118,31 @@ async fn groups_lose_nothing() {
         assert_eq!(lost(&published, &seen), [], "{group} lost messages");
         let unexpected: Vec<_> = seen.intersection(&phantoms).collect();
         assert!(unexpected.is_empty(), "{group} got {unexpected:?}");
-        let not_once: Vec<_> = fates.iter().filter(|(_, fate)| fate.settlements != 1).collect();
-        assert!(not_once.is_empty(), "{group}: not settled once {not_once:?}");
+        let not_once: Vec<_> = fates
+            .iter()
+            .filter(|(_, fate)| fate.settlements != 1)
+            .collect();
+        assert!(
+            not_once.is_empty(),
+            "{group}: not settled once {not_once:?}"
+        );
         let failures: u32 = fates.values().map(|fate| fate.failures).sum();
-        println!("{group}: {} settled once, {failures} failures", fates.len());
+        report(&format!(
+            "{group}: {} settled once, {failures} failures",
+            fates.len()
+        ));
     }
     assert_eq!(stage.pending().await, 0);
     // One round to see that all is decided, one for a tick that came late.
     for _ in 0..3 {
         stage.backend.maintain().await.expect("maintains");
     }
-    let watermark = stage.backend.watermark(&stage.topic.name).await.unwrap();
-    let highest = published.messages().into_keys().next_back().unwrap();
+    let watermark = stage
+        .backend
+        .watermark(&stage.topic.name)
+        .await
+        .expect("reads");
+    let highest = published.messages().into_keys().next_back().expect("some");
     assert!(watermark.id >= highest, "{watermark:?} of {highest}");
 }
 
@@ -153,13 +172,14 @@ async fn late_commits_are_lost_by_a_reader_of_ids_above_the_last() {
     });
     let publishing = stage.process(PUBLISHERS).await;
     let ledger = Arc::new(Ledger::default());
-    let published = publishers()
-        .run(&publishing, &stage.topic.name, &ledger, |_| ())
+    let published = Arc::new(Published::default());
+    publishers()
+        .run(&publishing, &stage.topic.name, &ledger, &published, None)
         .await;
     done.store(true, Relaxed);
     let reader = reading.await.expect("the reader ends");
     must_be_out_of_order(&published);
     let lost = lost(&published, reader.seen());
-    println!("{} of {} lost", lost.len(), published.count());
+    report(&format!("{} of {} lost", lost.len(), published.count()));
     assert!(!lost.is_empty(), "this history proves nothing");
 }

@@ -8,6 +8,7 @@ use crate::demo::Demo;
 use crate::maintain::Maintain;
 use crate::migrate::Migrate;
 use crate::publish::Publish;
+use crate::rebase::Rebase;
 use crate::subscription::SubscriptionArgs;
 use crate::topic::TopicArgs;
 use crate::{database, exit};
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     DeadLetters(DeadLetters),
     /// Do the upkeep that is due, again and again.
     Maintain(Maintain),
+    /// Repair a database that was restored from a dump.
+    Rebase(Rebase),
 }
 
 #[cfg(test)]

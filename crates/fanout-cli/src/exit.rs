@@ -30,7 +30,7 @@ Exit codes:
     5  refused: exists already, conflicts, ended, or would lose messages
     6  the database cannot be reached, or is not ready
     7  unknown outcome: the connection broke around a commit
-    8  the schema is missing, older or newer than this program
+    8  the schema is missing, older or newer than this program, or needs a rebase
     9  this version does not support it
    10  the accounting of a demo does not add up
   130  interrupted";
@@ -55,7 +55,7 @@ pub(crate) const fn code(kind: ErrorKind) -> u8 {
         | ErrorKind::LeafMissing
         | ErrorKind::CapacityExceeded => UNAVAILABLE,
         ErrorKind::Unknown => UNKNOWN,
-        ErrorKind::SchemaMismatch => SCHEMA,
+        ErrorKind::SchemaMismatch | ErrorKind::NeedsRebase => SCHEMA,
         ErrorKind::Unsupported | ErrorKind::IsolationLevel => UNSUPPORTED,
         _ => GENERAL,
     }

@@ -14,6 +14,7 @@ mod maintain;
 mod migrate;
 mod output;
 mod publish;
+mod rebase;
 mod record;
 mod seek;
 mod signal;
@@ -58,6 +59,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Consume(consume) => consume.run(url, &mut output).await,
         Command::DeadLetters(dead_letters) => dead_letters.run(url, &mut output).await,
         Command::Maintain(maintain) => maintain.run(url, &mut output).await,
+        Command::Rebase(rebase) => rebase.run(url, &mut output).await,
     };
     // What was printed before a failure is worth having too.
     let flushed = output.flush();

@@ -159,6 +159,7 @@ pub(crate) async fn prepare(
     if known < receipts.len() {
         return Ok(None);
     }
+    hub.settle_in_transactions();
     let mut before = Vec::new();
     for (owner, receipts) in owners {
         match owner.prepare(&receipts).await? {

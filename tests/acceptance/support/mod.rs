@@ -6,6 +6,7 @@ mod id_above_last;
 mod ledger;
 mod published;
 mod publishers;
+mod report;
 mod stage;
 mod worker;
 
@@ -14,6 +15,7 @@ pub(crate) use gate::Gate;
 pub(crate) use id_above_last::IdAboveLast;
 pub(crate) use ledger::{Fate, Ledger};
 pub(crate) use published::{Known, Published};
-pub(crate) use publishers::Publishers;
+pub(crate) use publishers::{BeforeEnd, Publishers};
+pub(crate) use report::report;
 pub(crate) use stage::{Stage, full, group_name, options};
 pub(crate) use worker::{Refusals, Worker};

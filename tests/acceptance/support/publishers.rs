@@ -1,5 +1,7 @@
 //! Publishers whose transactions do not commit in order of their ids.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use fanout_core::{MessageId, NewMessage, OpenTx, TopicName, Transactional};
@@ -30,17 +32,20 @@ pub(crate) struct Publishers {
     pub(crate) seed: u64,
 }
 
+/// Hears of the lowest id of a transaction right before it commits or rolls back, which it may delay.
+pub(crate) type BeforeEnd =
+    Arc<dyn Fn(MessageId) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
 impl Publishers {
-    /// Publishes everything; needs a connection for each publisher. `before_end` hears of the lowest id of
-    /// a transaction right before it commits or rolls back.
+    /// Publishes everything; needs a connection for each publisher.
     pub(crate) async fn run(
         &self,
         backend: &PostgresBackend,
         topic: &TopicName,
         ledger: &Arc<Ledger>,
-        before_end: impl Fn(MessageId) + Clone + Send + Sync + 'static,
-    ) -> Arc<Published> {
-        let published = Arc::new(Published::default());
+        published: &Arc<Published>,
+        before_end: Option<BeforeEnd>,
+    ) {
         let gate = Arc::new(Gate::new(self.count));
         let mut tasks = JoinSet::new();
         for number in 0..self.count {
@@ -52,13 +57,13 @@ impl Publishers {
                 ledger: ledger.clone(),
                 published: published.clone(),
                 gate: gate.clone(),
+                before_end: before_end.clone(),
             };
-            tasks.spawn(publisher.run(before_end.clone()));
+            tasks.spawn(publisher.run());
         }
         while let Some(ended) = tasks.join_next().await {
             ended.expect("no publisher panics");
         }
-        published
     }
 }
 
@@ -70,18 +75,19 @@ struct Publisher {
     ledger: Arc<Ledger>,
     published: Arc<Published>,
     gate: Arc<Gate>,
+    before_end: Option<BeforeEnd>,
 }
 
 impl Publisher {
-    async fn run(mut self, before_end: impl Fn(MessageId)) {
+    async fn run(mut self) {
         for _ in 0..self.plan.transactions {
-            self.transaction(&before_end).await;
+            self.transaction().await;
             self.gate.ended();
         }
         self.gate.finished();
     }
 
-    async fn transaction(&mut self, before_end: &impl Fn(MessageId)) {
+    async fn transaction(&mut self) {
         let mut open = self.backend.begin().await.expect("begins");
         let mut kept = self.publish(open.tx()).await;
         if self.chance.percent(self.plan.savepoints) {
@@ -100,16 +106,17 @@ impl Publisher {
             let others = 1 + self.chance.below(2 * self.plan.count) as u64;
             self.gate.hold(others).await;
         }
-        self.end(open, kept, before_end).await;
+        self.end(open, kept).await;
     }
 
     async fn end(
         &mut self,
         open: Box<dyn OpenTx<Tx = AsyncPgConnection>>,
         mut kept: Vec<(MessageId, Known)>,
-        before_end: &impl Fn(MessageId),
     ) {
-        before_end(kept[0].0);
+        if let Some(before_end) = &self.before_end {
+            before_end(kept[0].0).await;
+        }
         if self.chance.percent(self.plan.rolled_back) {
             open.rollback().await.expect("rolls back");
             self.published.rolled_back(kept.iter().map(|(id, _)| *id));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanout_core::{
-    Backend, Backoff, BackendExt, CompletionMode, GroupName, ManualClock, Member, OnFailure,
+    Backend, BackendExt, Backoff, CompletionMode, GroupName, ManualClock, Member, OnFailure,
     Ordering, SubscriptionOptions, Timestamp, Topic, TopicConfig, TopicName,
 };
 use fanout_postgres::{Migrator, PostgresBackend};

@@ -62,7 +62,11 @@ impl Worker {
     pub(crate) async fn fetch(&mut self) -> Vec<Delivery> {
         let limit = 1 + self.chance.below(self.batch);
         let fetched = self.member.fetch(limit).await.expect("a fetch succeeds");
-        assert!(fetched.gaps.is_empty(), "there are gaps: {:?}", fetched.gaps);
+        assert!(
+            fetched.gaps.is_empty(),
+            "there are gaps: {:?}",
+            fetched.gaps
+        );
         let deliveries = fetched.deliveries;
         assert!(deliveries.len() <= limit);
         self.in_hand.store(deliveries.len(), Relaxed);
@@ -84,7 +88,10 @@ impl Worker {
             open.extend(self.settle_piece(piece).await);
         }
         // Behind a message of the key that is not in hand any more.
-        let releases: Vec<_> = open.iter().map(|d| Settlement::release(d.receipt)).collect();
+        let releases: Vec<_> = open
+            .iter()
+            .map(|d| Settlement::release(d.receipt))
+            .collect();
         if !releases.is_empty() {
             for outcome in self.member.settle(&releases).await.expect("releases") {
                 self.refusals.note(outcome);
@@ -114,8 +121,12 @@ impl Worker {
         let subscription = self.member.subscription();
         let parks = subscription.options.on_failure == OnFailure::Park;
         let ids = piece.iter().map(|delivery| delivery.message.id);
-        self.ledger
-            .settled(&self.group(), began, parks, ids.zip(outcomes.iter().copied()));
+        self.ledger.settled(
+            &self.group(),
+            began,
+            parks,
+            ids.zip(outcomes.iter().copied()),
+        );
         let mut again = Vec::new();
         for (delivery, outcome) in piece.into_iter().zip(outcomes) {
             self.refusals.note(outcome);

@@ -5,6 +5,7 @@ mod consuming;
 mod demo;
 mod migrating;
 mod publishing;
+mod rebasing;
 mod subscriptions;
 mod support;
 mod topics;

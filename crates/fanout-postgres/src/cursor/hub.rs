@@ -1,7 +1,7 @@
 //! What the groups of a topic that are consumed through one engine handle do together.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use fanout_core::{
@@ -82,6 +82,8 @@ pub(crate) struct Hub {
     load: Arc<AtomicUsize>,
     last_tick: Mutex<Option<Instant>>,
     upkeep: Mutex<Upkeep>,
+    /// Somebody settles in transactions here, so sessions must look for what has committed.
+    transactional: AtomicBool,
     sessions: Mutex<Vec<Arc<Session>>>,
 }
 
@@ -112,6 +114,7 @@ impl Hub {
             load: Arc::default(),
             last_tick: Mutex::default(),
             upkeep: Mutex::default(),
+            transactional: AtomicBool::new(false),
             sessions: Mutex::default(),
         }
     }
@@ -175,6 +178,16 @@ impl Hub {
         self.moment.store(look.moment.as_micros(), Relaxed);
         self.saw(look.newest.clone());
         Ok(look)
+    }
+
+    /// Notes that deliveries are settled in callers' transactions.
+    pub(crate) fn settle_in_transactions(&self) {
+        self.transactional.store(true, Relaxed);
+    }
+
+    /// Whether that has happened.
+    pub(crate) fn settles_in_transactions(&self) -> bool {
+        self.transactional.load(Relaxed)
     }
 
     /// Commits cursors together with those of other members.

@@ -49,8 +49,6 @@ pub(crate) struct LaneState {
     culprit: Option<i64>,
     /// Until then messages may be in hand that this session forgot.
     resting_until: Option<Timestamp>,
-    /// Messages that transactions of callers in this process have settled, if they committed.
-    pub(super) in_transactions: BTreeSet<i64>,
     /// Settled by callers' transactions that committed.
     settled_elsewhere: BTreeSet<i64>,
     /// Those of them that the cursor has yet to cover.
@@ -143,7 +141,6 @@ impl LaneState {
             trial: cursor.trial,
             culprit: cursor.trial.filter(|_| cursor.stalls > max_stalls),
             resting_until: None,
-            in_transactions: BTreeSet::new(),
             settled_elsewhere: BTreeSet::new(),
             folding: BTreeSet::new(),
             next_delivery: 0,
@@ -382,11 +379,6 @@ impl LaneState {
         }
         self.settled_elsewhere = ids;
         self.compact();
-        let rows = &self.rows;
-        self.in_transactions.retain(|id| {
-            rows.get(id)
-                .is_some_and(|entry| entry.state != State::Settled)
-        });
     }
 
     /// Takes back what has been in hand for too long.

@@ -364,10 +364,9 @@ impl Session {
         state.held_at = None;
     }
 
-    /// Reads what callers' transactions have settled of what is in hand, where there were any.
+    /// Reads what callers' transactions have settled of what is in hand, if any do so.
     async fn note_transactions(&self, state: &mut Lanes) -> Result<()> {
-        let mut lanes = state.lanes.values();
-        if lanes.any(|lane| !lane.in_transactions.is_empty()) {
+        if self.hub.settles_in_transactions() {
             self.note_settled_elsewhere(state).await?;
         }
         Ok(())
@@ -686,13 +685,12 @@ impl Session {
         let settled: BTreeSet<i64> = receipts.iter().map(|receipt| receipt.id.0).collect();
         let mut before = Vec::new();
         for receipt in receipts {
-            let lane = state.lanes.get_mut(&receipt.lane).filter(|lane| {
+            let lane = state.lanes.get(&receipt.lane).filter(|lane| {
                 lane.epoch == receipt.epoch && lane.is_current(receipt.id.0, receipt.delivery)
             });
             let Some(lane) = lane else {
                 return Ok(None);
             };
-            lane.in_transactions.insert(receipt.id.0);
             if self.scope.options.ordering == Ordering::PerKey {
                 before.extend(lane.earlier_of_key(receipt.id.0));
             }

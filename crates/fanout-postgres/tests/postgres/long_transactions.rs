@@ -16,7 +16,7 @@ async fn nothing_is_delayed_beside(begin: &[&str], mode: CompletionMode) {
     client
         .batch_execute("CREATE TABLE business (n int); INSERT INTO business VALUES (1)")
         .await
-        .unwrap();
+        .expect("executes");
     let long = connect(database.url()).await;
     for statement in begin {
         long.batch_execute(statement).await.expect(statement);
@@ -35,19 +35,22 @@ async fn nothing_is_delayed_beside(begin: &[&str], mode: CompletionMode) {
         let batch: Vec<_> = (0..30)
             .map(|n| NewMessage::new("m").key(format!("{}", n % 7)))
             .collect();
-        let ids = backend.publish(&topic("t"), batch).await.unwrap();
+        let ids = backend
+            .publish(&topic("t"), batch)
+            .await
+            .expect("publishes");
         let last = ids[29];
         for member in &members {
             let (mut settled, mut failed) = (0, 0);
             let settling = async {
                 while settled < 30 {
-                    let deliveries = member.fetch(12).await.unwrap().deliveries;
+                    let deliveries = member.fetch(12).await.expect("fetches").deliveries;
                     if let Some(first) = deliveries.first().filter(|d| d.attempt == 1 && failed < 3)
                     {
                         failed += 1;
-                        member.fail(first, "at first").await.unwrap();
+                        member.fail(first, "at first").await.expect("fails");
                     }
-                    settled += member.done_all(&deliveries).await.unwrap();
+                    settled += member.done_all(&deliveries).await.expect("settles");
                     tokio::task::yield_now().await;
                 }
             };
@@ -59,14 +62,14 @@ async fn nothing_is_delayed_beside(begin: &[&str], mode: CompletionMode) {
         }
         if round % 3 == 0 {
             maintain(&backend).await;
-            let watermark = backend.watermark(&topic("t")).await.unwrap();
+            let watermark = backend.watermark(&topic("t")).await.expect("reads");
             assert!(
                 watermark.id >= last,
                 "{begin:?}, {mode}: {watermark:?} of {last}"
             );
         }
     }
-    let stats = backend.stats(&topic("t")).await.unwrap();
+    let stats = backend.stats(&topic("t")).await.expect("reads");
     assert!(stats.iter().all(|group| group.pending == 0), "{stats:?}");
     must_still_be_open(&long).await;
 }

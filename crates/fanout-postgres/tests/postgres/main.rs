@@ -1,5 +1,7 @@
 //! Tests of the Postgres engine, on throwaway databases.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod conformance;
 mod connections;
 mod durability;
@@ -9,6 +11,7 @@ mod m1_migrations;
 mod plans;
 mod publishing;
 mod readers;
+mod rebasing;
 mod schema_rules;
 mod sharing;
 mod spans;

@@ -1,27 +1,137 @@
 //! What only Postgres has: isolation levels, leaves, publishers in other languages.
 
-use fanout_core::{Backend, ErrorKind, MemberExt, NewMessage, Transactional, lane_of};
+use fanout_core::{Backend, BackendExt, ErrorKind, MemberExt, NewMessage, Transactional, lane_of};
+use fanout_postgres::Migrator;
 use fanout_postgres::diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 
-use crate::support::{connect, group, messages, migrated, open, topic, topic_with_group, value};
+use crate::support::{
+    MODES, connect, drain, group, in_mode, messages, migrated, open, owed, payloads, per_key, take,
+    topic, topic_with_group, value,
+};
 
+/// Its snapshot may be older than a subscription, so no tracking rows may depend on it.
 #[tokio::test]
-async fn publishing_above_read_committed_is_refused_by_kind() {
+async fn what_is_published_above_read_committed_is_untracked_and_delivered() {
     let database = migrated().await;
     let backend = open(&database).await;
-    topic_with_group(&backend, "t").await;
-    for level in ["REPEATABLE READ", "SERIALIZABLE"] {
+    let client = connect(database.url()).await;
+    for (n, level) in ["REPEATABLE READ", "SERIALIZABLE"].into_iter().enumerate() {
+        let to = topic(&format!("t{n}"));
+        topic_with_group(&backend, to.as_str()).await;
+        backend.publish(&to, messages(1)).await.unwrap();
         let mut tx = AsyncPgConnection::establish(database.url()).await.unwrap();
         tx.batch_execute(&format!("BEGIN ISOLATION LEVEL {level}"))
             .await
             .unwrap();
-        let error = backend
-            .publish_in(&mut tx, &topic("t"), messages(1))
+        // The snapshot is taken here.
+        tx.batch_execute("SELECT count(*) FROM fanout.outbox")
             .await
-            .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::IsolationLevel, "{level}");
+            .unwrap();
+        backend
+            .subscribe_from_now(&to, &group("late"))
+            .await
+            .unwrap();
+        backend
+            .subscribe(&to, &group("ordered"), per_key())
+            .await
+            .unwrap();
+        let old = vec![NewMessage::new("old snapshot")];
+        backend.publish_in(&mut tx, &to, old).await.unwrap();
+        backend
+            .publish(&to, vec![NewMessage::new("since")])
+            .await
+            .unwrap();
+        tx.batch_execute("COMMIT").await.unwrap();
+        let tracked = format!(
+            "SELECT string_agg(convert_from(payload, 'utf8'), ',' ORDER BY id) FROM fanout.outbox
+             WHERE topic_id = {} AND NOT tracked",
+            n + 1
+        );
+        assert_eq!(value::<String>(&client, &tracked).await, "old snapshot");
+        for (name, expected) in [
+            ("g", &["message 0", "old snapshot", "since"][..]),
+            ("late", &["old snapshot", "since"]),
+            ("ordered", &["old snapshot", "since"]),
+        ] {
+            assert_eq!(
+                owed(&backend, &to, &group(name)).await.len(),
+                expected.len()
+            );
+            let drained = drain(&backend, &to, &group(name)).await;
+            assert_eq!(payloads(&drained), expected, "{level}: {name}");
+        }
+        let accounted = backend
+            .accounting(&to, Default::default(), 10)
+            .await
+            .unwrap();
+        assert_eq!(accounted.len(), 2, "{level}: only tracked ones are listed");
     }
-    assert_eq!(backend.stats(&topic("t")).await.unwrap()[0].pending, 0);
+}
+
+#[tokio::test]
+async fn publishing_above_read_committed_to_a_topic_that_was_deleted_since_is_a_conflict() {
+    let database = migrated().await;
+    let backend = open(&database).await;
+    for mode in MODES {
+        for level in ["REPEATABLE READ", "SERIALIZABLE"] {
+            backend
+                .create_topic(&topic("t"), in_mode(mode))
+                .await
+                .unwrap();
+            let mut tx = AsyncPgConnection::establish(database.url()).await.unwrap();
+            tx.batch_execute(&format!("BEGIN ISOLATION LEVEL {level}"))
+                .await
+                .unwrap();
+            tx.batch_execute("SELECT count(*) FROM fanout.outbox_topics")
+                .await
+                .unwrap();
+            backend
+                .delete_topic(&topic("t"), Default::default())
+                .await
+                .unwrap();
+            let error = backend
+                .publish_in(&mut tx, &topic("t"), messages(1))
+                .await
+                .unwrap_err();
+            assert_eq!(
+                error.kind(),
+                ErrorKind::Conflict,
+                "{mode}, {level}: {error}"
+            );
+        }
+    }
+}
+
+/// Before there were cursors nobody could have found such messages.
+#[tokio::test]
+async fn publishing_above_read_committed_is_refused_while_there_are_no_cursors() {
+    let database = migrated().await;
+    let migrator = Migrator::new(database.url());
+    let backend = open(&database).await;
+    topic_with_group(&backend, "t").await;
+    backend.close();
+    let client = connect(database.url()).await;
+    for _ in 0..2 {
+        migrator.down(1, false).await.unwrap();
+        for level in ["REPEATABLE READ", "SERIALIZABLE"] {
+            let error = client
+                .batch_execute(&format!(
+                    "BEGIN ISOLATION LEVEL {level}; SELECT fanout.publish('t', ARRAY['x'::bytea])"
+                ))
+                .await
+                .unwrap_err();
+            let error = error.as_db_error().expect("an error of the database");
+            assert_eq!(error.constraint(), Some("fanout_isolation"), "{error}");
+            client.batch_execute("ROLLBACK").await.unwrap();
+        }
+    }
+    migrator.up().await.unwrap();
+    client
+        .batch_execute(
+            "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT fanout.publish('t', ARRAY['x'::bytea]); COMMIT",
+        )
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -31,7 +141,7 @@ async fn a_stale_receipt_is_found_out_under_every_isolation_level() {
     let member = topic_with_group(&backend, "t").await;
     for level in ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"] {
         backend.publish(&topic("t"), messages(2)).await.unwrap();
-        let deliveries = member.fetch(2).await.unwrap().deliveries;
+        let deliveries = take(&*member, 2).await;
         let mut tx = AsyncPgConnection::establish(database.url()).await.unwrap();
         tx.batch_execute(&format!("BEGIN ISOLATION LEVEL {level}"))
             .await
@@ -87,7 +197,7 @@ async fn a_missing_leaf_is_an_error_of_its_own_and_the_engine_mends_it() {
     tx.rollback().await.unwrap();
 
     let ids = backend.publish(&topic("t"), messages(3)).await.unwrap();
-    let deliveries = member.fetch(10).await.unwrap().deliveries;
+    let deliveries = take(&*member, 3).await;
     assert_eq!(
         deliveries.iter().map(|d| d.message.id).collect::<Vec<_>>(),
         ids
@@ -125,8 +235,9 @@ async fn consumers_make_leaves_too() {
         .unwrap();
     backend.publish(&topic("t"), messages(1)).await.unwrap();
     // What a claim finds to be done waits until nothing is in hand: at the next fetch.
-    member.fetch(1).await.unwrap();
-    member.fetch(1).await.unwrap();
+    for _ in 0..3 {
+        member.fetch(1).await.unwrap();
+    }
     let ahead = "SELECT count(*) FROM fanout.outbox_leaves WHERE first_id > fanout.drawn_id(1)";
     assert_eq!(value::<i64>(&client, ahead).await, 2);
 }
@@ -147,7 +258,7 @@ async fn any_language_publishes_with_one_statement() {
         )
         .await
         .unwrap();
-    let deliveries = member.fetch(10).await.unwrap().deliveries;
+    let deliveries = take(&*member, 3).await;
     assert_eq!(deliveries.len(), 3);
     assert_eq!(deliveries[0].message.payload.as_ref(), b"plain");
     assert_eq!(deliveries[1].message.payload.as_ref(), [0, 255]);
@@ -223,7 +334,7 @@ async fn lanes_agree_with_the_library() {
             "key {key:?}"
         );
     }
-    assert_eq!(member.fetch(10).await.unwrap().deliveries.len(), 7);
+    assert_eq!(take(&*member, 7).await.len(), 7);
 }
 
 /// A prepared transaction has no process and no session, and may commit long after.
@@ -257,7 +368,7 @@ async fn a_subscription_catches_up_with_a_prepared_publisher() {
     let late = fanout_core::BackendExt::join_group(&backend, &topic("t"), &group("late"))
         .await
         .unwrap();
-    let deliveries = late.fetch(10).await.unwrap().deliveries;
+    let deliveries = take(&*late, 2).await;
     let payloads: Vec<_> = deliveries
         .iter()
         .map(|d| d.message.payload.as_ref())

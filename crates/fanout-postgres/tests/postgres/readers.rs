@@ -145,3 +145,12 @@ pub(crate) async fn maintain(backend: &PostgresBackend) {
     }
     panic!("maintenance finds no end");
 }
+
+/// Prints what a test counted.
+#[allow(
+    clippy::print_stdout,
+    reason = "the figures are part of what the tests are for"
+)]
+pub(crate) fn report(figures: &str) {
+    println!("{figures}");
+}

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use fanout_core::{Backend, CompletionMode, Member, MemberExt, MessageId, NewMessage, OnFailure, Ordering};
+use fanout_core::{
+    Backend, CompletionMode, Member, MemberExt, MessageId, NewMessage, OnFailure, Ordering,
+};
 use fanout_postgres::PostgresBackend;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
@@ -19,7 +21,7 @@ fn payloads(count: usize, bytes: usize) -> Vec<NewMessage> {
         .collect()
 }
 
-/// Groups that consume while messages are published.
+/// Groups that consume side by side, round by round: one that falls far behind the others reads for itself.
 async fn groups(
     backend: &PostgresBackend,
     names: &[String],
@@ -27,18 +29,24 @@ async fn groups(
     rounds: usize,
     each: usize,
 ) {
-    let mut draining = JoinSet::new();
+    let mut members = Vec::new();
     for (number, name) in names.iter().enumerate() {
         subscribe(backend, "t", name, ordering(number), OnFailure::Park).await;
-        let member = join(backend, "t", name).await;
-        draining.spawn(async move { drain(&member, 50, rounds * each).await });
+        members.push(join(backend, "t", name).await);
     }
-    let mut published = BTreeSet::new();
     for _ in 0..rounds {
-        published.extend(backend.publish(&topic("t"), payloads(each, 100)).await.unwrap());
-    }
-    while let Some(seen) = draining.join_next().await {
-        assert_eq!(seen.unwrap(), published);
+        let published = backend
+            .publish(&topic("t"), payloads(each, 100))
+            .await
+            .expect("publishes");
+        let published: BTreeSet<MessageId> = published.into_iter().collect();
+        let mut draining = JoinSet::new();
+        for member in members.clone() {
+            draining.spawn(async move { drain(&member, 20, each).await });
+        }
+        while let Some(seen) = draining.join_next().await {
+            assert_eq!(seen.expect("drains"), published);
+        }
     }
 }
 
@@ -103,7 +111,12 @@ async fn a_small_cache_costs_reads_and_nothing_else() {
     }
     let mut published = BTreeSet::new();
     for _ in 0..10 {
-        published.extend(backend.publish(&topic("t"), payloads(100, 1024)).await.unwrap());
+        published.extend(
+            backend
+                .publish(&topic("t"), payloads(100, 1024))
+                .await
+                .unwrap(),
+        );
     }
     // One far behind another, and two that go side by side in steps of different sizes.
     assert_eq!(drain(&members[0], 100, 1000).await, published);
@@ -119,10 +132,15 @@ async fn a_small_cache_costs_reads_and_nothing_else() {
 async fn work(member: Arc<dyn Member>, settled: Arc<Mutex<Vec<MessageId>>>, total: usize) -> usize {
     let mut mine = 0;
     while settled.lock().len() < total {
-        let deliveries = member.fetch(20).await.unwrap().deliveries;
-        assert_eq!(member.done_all(&deliveries).await.unwrap(), deliveries.len());
+        let deliveries = member.fetch(20).await.expect("fetches").deliveries;
+        assert_eq!(
+            member.done_all(&deliveries).await.expect("settles"),
+            deliveries.len()
+        );
         mine += deliveries.len();
-        settled.lock().extend(deliveries.iter().map(|d| d.message.id));
+        settled
+            .lock()
+            .extend(deliveries.iter().map(|d| d.message.id));
         tokio::task::yield_now().await;
     }
     mine
@@ -165,7 +183,12 @@ async fn eight_processes_share_one_group() {
         }
         let mut published = BTreeSet::new();
         for _ in 0..rounds {
-            published.extend(backend.publish(&topic("t"), payloads(each, 10)).await.unwrap());
+            published.extend(
+                backend
+                    .publish(&topic("t"), payloads(each, 10))
+                    .await
+                    .unwrap(),
+            );
         }
         let mut shares = Vec::new();
         let ending = async {
@@ -178,9 +201,9 @@ async fn eight_processes_share_one_group() {
             .expect("all is settled");
         println!("{ordering}: {shares:?} delivered");
         assert!(shares.iter().all(|share| *share > 0), "{shares:?}");
+        assert_eq!(backend.stats(&topic("t")).await.unwrap()[0].pending, 0);
         let settled = settled.lock();
         assert_eq!(settled.len(), published.len(), "each is settled once");
         assert_eq!(settled.iter().copied().collect::<BTreeSet<_>>(), published);
-        assert_eq!(backend.stats(&topic("t")).await.unwrap()[0].pending, 0);
     }
 }

@@ -5,7 +5,8 @@ use fanout_testpg::TestDatabase;
 use tokio_postgres::Client;
 
 use crate::readers::{
-    drain, full, join, log_rows_read, maintain, nothing_is_left, publish_bulk, subscribe, topic_in,
+    drain, full, join, log_rows_read, maintain, nothing_is_left, publish_bulk, report, subscribe,
+    topic_in,
 };
 use crate::support::{connect, group, messages, migrated, open, topic, value};
 
@@ -24,16 +25,16 @@ async fn reads_no_more_than_it_delivers(
     let member = join(&backend, "t", "g").await;
     let seen = drain(&member, batch, owed).await;
     nothing_is_left(&member).await;
-    member.leave().await.unwrap();
+    member.leave().await.expect("leaves");
     let cache = backend.span_cache(of);
     drop(member);
     backend.close();
     drop(backend);
     let read = log_rows_read(client, of).await - before;
-    println!(
+    report(&format!(
         "{owed} delivered, {read} rows read of the log, {} by {} statements into the cache",
         cache.rows_read, cache.reads
-    );
+    ));
     // One more is looked at when the engine opens.
     assert!(
         (read - 1) * 10 <= owed as i64 * 12,

@@ -1,6 +1,9 @@
 //! Databases for the tests.
 
-use fanout_core::{Backend, BackendExt, GroupName, Member, NewMessage, TopicConfig, TopicName};
+use fanout_core::{
+    Backend, BackendExt, CompletionMode, Delivery, GroupName, Member, MemberExt, MessageId,
+    NewMessage, Ordering, Subscribe, SubscriptionOptions, TopicConfig, TopicName,
+};
 use fanout_postgres::{Migrator, PostgresBackend};
 use fanout_testpg::{Template, TestDatabase};
 use std::sync::Arc;
@@ -73,4 +76,98 @@ pub(crate) async fn topic_with_group(backend: &PostgresBackend, name: &str) -> A
         .join_group(&topic(name), &group("g"))
         .await
         .expect("joins")
+}
+
+/// Both ways of accounting.
+pub(crate) const MODES: [CompletionMode; 2] = [
+    CompletionMode::ReferenceCounting,
+    CompletionMode::OffsetWatermark,
+];
+
+/// The configuration of a topic in a mode.
+pub(crate) fn in_mode(completion_mode: CompletionMode) -> TopicConfig {
+    TopicConfig {
+        completion_mode,
+        ..TopicConfig::default()
+    }
+}
+
+/// A subscription from now on that wants messages of a key in order.
+pub(crate) fn per_key() -> Subscribe {
+    SubscriptionOptions {
+        ordering: Ordering::PerKey,
+        ..SubscriptionOptions::default()
+    }
+    .into()
+}
+
+/// Settles all that a group owes, as a new member, and returns it in the order of delivery.
+pub(crate) async fn drain(
+    backend: &PostgresBackend,
+    topic: &TopicName,
+    group: &GroupName,
+) -> Vec<Delivery> {
+    let member = backend.join_group(topic, group).await.expect("joins");
+    let drained = drain_by(backend, &*member).await;
+    member.leave().await.expect("leaves");
+    drained
+}
+
+/// As [`drain`], as this member.
+pub(crate) async fn drain_by(backend: &PostgresBackend, member: &dyn Member) -> Vec<Delivery> {
+    let of = member.subscription();
+    let mut drained = Vec::new();
+    // A fetch may be empty before all is delivered.
+    let draining = async {
+        loop {
+            let deliveries = member.fetch(100).await.expect("fetches").deliveries;
+            if !deliveries.is_empty() {
+                let settled = member.done_all(&deliveries).await.expect("settles");
+                assert_eq!(settled, deliveries.len());
+            } else if owed(backend, &of.topic, &of.group).await.is_empty() {
+                break;
+            }
+            drained.extend(deliveries);
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), draining)
+        .await
+        .expect("all that is owed is delivered");
+    drained
+}
+
+/// Fetches until it has got so many, since a fetch may be short.
+pub(crate) async fn take(member: &dyn Member, count: usize) -> Vec<Delivery> {
+    let mut taken = Vec::new();
+    let taking = async {
+        while taken.len() < count {
+            taken.extend(member.fetch(1000).await.expect("fetches").deliveries);
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), taking)
+        .await
+        .expect("all is delivered");
+    taken
+}
+
+/// What a group owes.
+pub(crate) async fn owed(
+    backend: &PostgresBackend,
+    topic: &TopicName,
+    group: &GroupName,
+) -> Vec<MessageId> {
+    backend
+        .pending(topic, group, MessageId(0), 1000)
+        .await
+        .expect("reads")
+}
+
+/// What these deliveries hold, sorted.
+pub(crate) fn payloads(deliveries: &[Delivery]) -> Vec<String> {
+    let mut payloads: Vec<_> = deliveries
+        .iter()
+        .map(|delivery| String::from_utf8_lossy(&delivery.message.payload).into_owned())
+        .collect();
+    payloads.sort();
+    payloads
 }

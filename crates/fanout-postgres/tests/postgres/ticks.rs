@@ -77,7 +77,7 @@ async fn must_grow_and_partition(client: &Client) {
 /// Publishes in transactions that end out of order.
 async fn publish(client: Client, number: usize, transactions: usize) {
     for n in 0..transactions {
-        let end = if (n + number) % 5 == 0 {
+        let end = if (n + number).is_multiple_of(5) {
             "ROLLBACK"
         } else {
             "COMMIT"
@@ -149,12 +149,16 @@ async fn concurrent_tickers_never_go_back_and_spans_partition_the_log() {
         value::<i64>(&client, "SELECT count(*) FROM fanout.outbox").await,
     );
     println!("{messages} messages, {ticks} ticks taken, {overlapping} overlap in ids");
-    assert!(ticks > 20 && overlapping > 10, "this history proves nothing");
+    assert!(
+        ticks > 20 && overlapping > 10,
+        "this history proves nothing"
+    );
     must_grow_and_partition(&client).await;
 
     // A paused group stands somewhere in the middle; the rest is merged around it.
     subscribe(&backend, "t", "g", Ordering::PerKey, OnFailure::Park).await;
-    let middle = "UPDATE fanout.outbox_subscription_offsets SET tick = k.tick, through_tick = k.tick
+    let middle =
+        "UPDATE fanout.outbox_subscription_offsets SET tick = k.tick, through_tick = k.tick
         FROM (SELECT tick FROM fanout.outbox_ticks ORDER BY tick LIMIT 1 OFFSET 10) k";
     assert_eq!(client.execute(middle, &[]).await.unwrap(), 8);
     backend.pause(&topic("t"), &group("g")).await.unwrap();

@@ -58,7 +58,7 @@ impl Scene {
         self.backend
             .publish(&topic("t"), vec![message])
             .await
-            .unwrap();
+            .expect("publishes");
     }
 
     /// Every group gets exactly these payloads, and settles them.
@@ -68,15 +68,21 @@ impl Scene {
             let mut got = Vec::new();
             let fetching = async {
                 while got.len() < expected.len() {
-                    let deliveries = member.fetch(100).await.unwrap().deliveries;
-                    let settled = member.done_all(&deliveries).await.unwrap();
+                    let deliveries = member.fetch(100).await.expect("fetches").deliveries;
+                    let settled = member.done_all(&deliveries).await.expect("settles");
                     assert_eq!(settled, deliveries.len());
                     got.extend(deliveries);
                     tokio::task::yield_now().await;
                 }
             };
             let fetched = tokio::time::timeout(crate::readers::HANG, fetching).await;
-            assert!(fetched.is_ok(), "{}: {} of {}", self.mode, got.len(), expected.len());
+            assert!(
+                fetched.is_ok(),
+                "{}: {} of {}",
+                self.mode,
+                got.len(),
+                expected.len()
+            );
             let mut payloads: Vec<&[u8]> = got.iter().map(|d| d.message.payload.as_ref()).collect();
             payloads.sort_unstable();
             let mut expected: Vec<&[u8]> = expected.iter().map(|p| p.as_bytes()).collect();
@@ -91,12 +97,12 @@ impl Scene {
     /// Nothing more is owed, and the watermark comes to the end of the log.
     async fn must_be_settled_up_to(&self, last: i64) {
         for member in &self.members {
-            member.leave().await.unwrap();
+            member.leave().await.expect("leaves");
         }
         maintain(&self.backend).await;
-        let stats = self.backend.stats(&topic("t")).await.unwrap();
+        let stats = self.backend.stats(&topic("t")).await.expect("reads");
         assert!(stats.iter().all(|group| group.pending == 0), "{stats:?}");
-        let watermark = self.backend.watermark(&topic("t")).await.unwrap();
+        let watermark = self.backend.watermark(&topic("t")).await.expect("reads");
         assert_eq!(watermark.id, MessageId(last), "{}", self.mode);
     }
 }
