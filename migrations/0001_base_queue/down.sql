@@ -21,6 +21,7 @@ END
 $$;
 
 DROP FUNCTION fanout.publishers(int);
+DROP FUNCTION fanout.is_tracked(int, text);
 DROP FUNCTION fanout.publish(text, bytea[], text[], jsonb[], timestamptz);
 DROP FUNCTION fanout.drop_topic_storage(int);
 DROP FUNCTION fanout.truncate_topic_storage(int);

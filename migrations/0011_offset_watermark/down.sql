@@ -34,7 +34,8 @@ BEGIN
     UPDATE fanout.outbox_topic_subscriptions
     SET status = 'CANCELLED', status_changed_at = clock_timestamp()
     WHERE ordering = 'per-key' AND status <> 'CANCELLED';
-    -- These would be found in no tracking row.
+    -- What was parked meanwhile is settled in its tracking row; the rest would be found in none.
+    PERFORM fanout.sweep_lane_settlements(t.topic_id) FROM fanout.outbox_topics t;
     DELETE FROM fanout.outbox_settlements WHERE lane IS NOT NULL;
     -- Without cursors only what is tracked is delivered.
     UPDATE fanout.outbox_topics SET completion_mode = 'reference-counting'
@@ -70,7 +71,7 @@ DROP FUNCTION fanout.start_id(int, pg_snapshot, timestamptz);
 DROP FUNCTION fanout.sweep_lane_settlements(int);
 DROP FUNCTION fanout.lowest_owed_by_cursor(int);
 DROP FUNCTION fanout.count_owed_by_cursor(int, smallint);
-DROP FUNCTION fanout.begin_at(bigint, bigint, text, bigint, timestamptz);
+DROP FUNCTION fanout.begin_at;
 DROP FUNCTION fanout.tick_snapshots(int, bigint[]);
 DROP FUNCTION fanout.advance_free_lanes(int, smallint, timestamptz);
 DROP FUNCTION fanout.settle_lanes_in(bigint, bigint[], smallint[], bigint[]);

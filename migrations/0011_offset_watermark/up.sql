@@ -186,7 +186,7 @@ CREATE OR REPLACE FUNCTION fanout.tick_%1$s(
 )
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_mergejoin = off SET enable_sort = off SET jit = off SET plan_cache_mode = force_generic_plan
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -237,11 +237,17 @@ BEGIN
     -- A tick that a crash takes back was no cursor's: whatever commits later is on disk later.
     PERFORM set_config('synchronous_commit', 'off', true);
     WITH fresh AS MATERIALIZED (
-        SELECT o.id, o.tracked FROM fanout.outbox_%1$s o
+        -- The order pins the index on tx.
+        (SELECT o.id, o.tracked FROM fanout.outbox_%1$s o
         WHERE o.topic_id = %1$s AND o.id > prev.decided_id AND o.tx >= pg_snapshot_xmax(prev.snapshot)
+        ORDER BY o.tx)
         UNION ALL
-        SELECT o.id, o.tracked FROM fanout.outbox_%1$s o
-        WHERE o.topic_id = %1$s AND o.id > prev.decided_id AND o.tx = ANY (in_progress)
+        SELECT o.id, o.tracked FROM unnest(in_progress) AS open (tx)
+        CROSS JOIN LATERAL (
+            SELECT o.id, o.tracked FROM fanout.outbox_%1$s o
+            WHERE o.topic_id = %1$s AND o.id > prev.decided_id AND o.tx >= open.tx AND o.tx <= open.tx
+            ORDER BY o.tx
+        ) o
     ), total AS (
         SELECT count(*) AS messages, count(*) FILTER (WHERE NOT f.tracked) AS untracked,
             min(f.id) AS low, max(f.id) AS high
@@ -374,14 +380,21 @@ BEGIN
         RETURN QUERY
         SELECT f.lane, f.id, f.tx::text::bigint, f.created_at, f.key, f.headers, f.payload
         FROM (
-            SELECT o.lane, o.id, o.tx, o.tracked, o.created_at, o.key, o.headers, o.payload
+            (SELECT o.lane, o.id, o.tx, o.tracked, o.created_at, o.key, o.headers, o.payload
             FROM fanout.outbox_%1$s o
             WHERE o.topic_id = %1$s AND o.id >= low AND o.id < high
                 AND o.tx >= pg_snapshot_xmax(a) AND o.tx < pg_snapshot_xmax(b)
+            ORDER BY o.tx)
             UNION ALL
             SELECT o.lane, o.id, o.tx, o.tracked, o.created_at, o.key, o.headers, o.payload
-            FROM fanout.outbox_%1$s o
-            WHERE o.topic_id = %1$s AND o.id >= low AND o.id < high AND o.tx = ANY (in_progress)
+            FROM unnest(in_progress) AS open (tx)
+            CROSS JOIN LATERAL (
+                SELECT o.lane, o.id, o.tx, o.tracked, o.created_at, o.key, o.headers, o.payload
+                FROM fanout.outbox_%1$s o
+                WHERE o.topic_id = %1$s AND o.id >= low AND o.id < high
+                    AND o.tx >= open.tx AND o.tx <= open.tx
+                ORDER BY o.tx
+            ) o
         ) f
         JOIN (SELECT * FROM unnest(lanes, afters) OFFSET 0) AS l (lane, after)
             ON l.lane = f.lane AND f.id > l.after
@@ -525,7 +538,7 @@ $$;
 CREATE FUNCTION fanout.extend_lanes(
     topic int, grp smallint, me text, wanted smallint[], by interval, at timestamptz
 ) RETURNS TABLE (moment timestamptz, lane smallint)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     moment timestamptz := fanout.time_or_now(at);
@@ -662,7 +675,7 @@ CREATE FUNCTION fanout.read_cursors(topic int, grp smallint, wanted smallint[]) 
     through_snapshot text, last_id bigint, settled_ahead text, failures text,
     blocked_until timestamptz, stalls int, trial_id bigint
 )
-LANGUAGE sql VOLATILE AS $$
+LANGUAGE sql VOLATILE SET enable_seqscan = off SET jit = off AS $$
     SELECT o.lane, o.epoch, o.version, o.tick, a.snapshot::text, o.through_tick, b.snapshot::text,
         o.last_id, o.settled_ahead::text, o.failures::text, o.blocked_until, o.stalls, o.trial_id
     FROM fanout.outbox_subscription_offsets o
@@ -710,7 +723,7 @@ $$;
 -- The messages of a group's lanes that callers' transactions have settled and no cursor covers yet.
 CREATE FUNCTION fanout.lane_settlements(topic int, grp smallint, wanted smallint[])
 RETURNS TABLE (lane smallint, id bigint)
-LANGUAGE sql VOLATILE AS $$
+LANGUAGE sql VOLATILE SET enable_seqscan = off SET jit = off AS $$
     SELECT f.lane, f.id FROM fanout.outbox_settlements f
     WHERE f.topic_id = topic AND f.group_index = grp AND f.lane = ANY (wanted)
 $$;
@@ -764,7 +777,7 @@ $$;
 
 -- Which of these messages of a group a caller's transaction has not settled, as far as this one sees.
 CREATE FUNCTION fanout.not_settled_in(topic int, grp smallint, ids bigint[]) RETURNS SETOF bigint
-LANGUAGE sql VOLATILE AS $$
+LANGUAGE sql VOLATILE SET enable_seqscan = off SET jit = off AS $$
     SELECT u.id FROM unnest(ids) AS u (id)
     WHERE NOT EXISTS (SELECT FROM fanout.outbox_settlements f
         WHERE f.topic_id = topic AND f.group_index = grp AND f.id = u.id)
@@ -839,7 +852,7 @@ $$;
 
 -- The snapshots of those of these ticks that exist.
 CREATE FUNCTION fanout.tick_snapshots(topic int, wanted bigint[]) RETURNS TABLE (tick bigint, snapshot text)
-LANGUAGE sql VOLATILE AS $$
+LANGUAGE sql VOLATILE SET enable_seqscan = off SET jit = off AS $$
     SELECT k.tick, k.snapshot::text FROM fanout.outbox_ticks k
     WHERE k.topic_id = topic AND k.tick = ANY (wanted)
 $$;
@@ -1569,24 +1582,43 @@ BEGIN
 END
 $$;
 
--- Whether a topic's stored transaction ids lie in the future of this server: then the database was
--- restored from a dump of another. What is stored is read before the server's present.
+-- Whether a topic's stored transaction ids are those of another cluster: the database was restored from a
+-- dump. They lie in the future of this server; or they did when a message was published here, which
+-- now looks as if the newest tick had seen it, but no tick covers it. What is stored is read before the
+-- server's present.
 CREATE FUNCTION fanout.topic_needs_rebase(topic int) RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off SET enable_sort = off SET jit = off
 SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     newest_tx xid8;
-    ends xid8[];
+    newest pg_snapshot;
+    covered bigint;
+    stored pg_snapshot[];
+    now pg_snapshot;
 BEGIN
     SELECT o.tx INTO newest_tx FROM fanout.outbox o WHERE o.topic_id = topic ORDER BY o.tx DESC LIMIT 1;
-    SELECT array_agg(pg_snapshot_xmax(x.snapshot)) INTO ends FROM (
-        (SELECT k.snapshot FROM fanout.outbox_ticks k WHERE k.topic_id = topic ORDER BY k.tick DESC LIMIT 1)
-        UNION ALL
-        SELECT s.start_snapshot FROM fanout.outbox_topic_subscriptions s
-        WHERE s.topic_id = topic AND s.status <> 'CANCELLED' AND NOT s.caught_up
-    ) x;
-    RETURN pg_snapshot_xmax(pg_current_snapshot()) < ANY (ends)
-        OR newest_tx >= pg_snapshot_xmax(pg_current_snapshot())
+    SELECT (SELECT k.snapshot FROM fanout.outbox_ticks k WHERE k.topic_id = topic ORDER BY k.tick DESC LIMIT 1),
+        coalesce((SELECT max(upper(k.id_ranges)) FROM fanout.outbox_ticks k WHERE k.topic_id = topic), 0),
+        ARRAY(SELECT s.start_snapshot FROM fanout.outbox_topic_subscriptions s
+            WHERE s.topic_id = topic AND s.status <> 'CANCELLED' AND NOT s.caught_up)
+    INTO newest, covered, stored;
+    IF EXISTS (
+        SELECT FROM fanout.outbox_topics t, generate_series(0, t.lanes - 1) AS l (lane)
+        CROSS JOIN LATERAL (
+            SELECT FROM fanout.outbox o
+            WHERE o.topic_id = topic AND o.lane = l.lane::smallint AND o.id >= covered
+                AND pg_visible_in_snapshot(o.tx, newest)
+            LIMIT 1
+        ) o
+        WHERE t.topic_id = topic)
+    THEN
+        RETURN true;
+    END IF;
+    now := pg_current_snapshot();
+    RETURN EXISTS (
+            SELECT FROM unnest(stored || newest) AS x
+            WHERE pg_snapshot_xmax(x) > pg_snapshot_xmax(now) OR pg_snapshot_xmin(x) > pg_snapshot_xmin(now))
+        OR newest_tx >= pg_snapshot_xmax(now)
             -- Not a row of this very transaction.
             AND newest_tx > coalesce(pg_current_xact_id_if_assigned(), '0');
 END
@@ -1715,8 +1747,8 @@ BEGIN
 END
 $$;
 
--- Topics and subscriptions that were there before: all their messages are tracked, so cursors may begin
--- before the first.
+-- Topics and subscriptions that were there before: what is owed of the log has tracking rows, also where
+-- cursors read it once, before they were removed. So cursors begin behind all of it, at a tick.
 DO $$
 DECLARE
     topic int;
@@ -1724,10 +1756,21 @@ DECLARE
 BEGIN
     FOR topic IN SELECT t.topic_id FROM fanout.outbox_topic_storage t ORDER BY 1 LOOP
         PERFORM fanout.create_topic_ticks(topic);
+        INSERT INTO fanout.outbox_ticks (topic_id, tick, snapshot, id_ranges, message_count,
+            untracked_count, decided_id, created_at)
+        SELECT topic, nextval('fanout.ticks'), pg_current_snapshot(),
+            int8multirange(int8range(t.low, t.high + 1)), t.messages, t.untracked, 0, clock_timestamp()
+        FROM (
+            SELECT count(*) AS messages, count(*) FILTER (WHERE NOT o.tracked) AS untracked,
+                min(o.id) AS low, max(o.id) AS high
+            FROM fanout.outbox o WHERE o.topic_id = topic
+        ) t
+        WHERE t.messages > 0;
     END LOOP;
     INSERT INTO fanout.outbox_topic_watermarks (topic_id) SELECT topic_id FROM fanout.outbox_topics;
     FOR s IN SELECT * FROM fanout.outbox_topic_subscriptions WHERE status <> 'CANCELLED' LOOP
-        PERFORM fanout.create_cursors(s.topic_id, s.group_index, 0, NULL);
+        PERFORM fanout.create_cursors(s.topic_id, s.group_index,
+            (SELECT max(k.tick) FROM fanout.outbox_ticks k WHERE k.topic_id = s.topic_id), NULL);
     END LOOP;
 END
 $$;
