@@ -109,7 +109,7 @@ impl PostgresMember {
         }
         // Rows, or what only a claim of rows looks after.
         let has_rows = look.tracked || look.folding || !look.caught_up;
-        let cursor_has_work = self.cursors.has_work(scope);
+        let cursor_has_work = has_rows && self.cursors.is_ready(&look, scope, limit).await?;
         let turn = self.paths.write().next_turn();
         let rows_limit = match (has_rows, cursor_has_work) {
             (false, _) => 0,

@@ -67,9 +67,9 @@ impl OffsetWatermark {
         self.hub.look(request, urgent).await
     }
 
-    /// Whether there is something to deliver, as far as is known here.
-    pub(crate) fn has_work(&self, scope: &Scope) -> bool {
-        self.session(scope).has_work()
+    /// Whether there is something to deliver as of a look.
+    pub(crate) async fn is_ready(&self, look: &Look, scope: &Scope, limit: usize) -> Result<bool> {
+        self.session(scope).is_ready(look, limit, scope).await
     }
 
     /// Whether every lane stands at the newest tick with nothing in hand.

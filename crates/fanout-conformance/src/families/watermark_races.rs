@@ -16,10 +16,11 @@ use crate::stage::{
 pub(crate) async fn an_open_publisher_holds_it<H: Harness>(f: &Fixture<H>) {
     let (topic, groups) = stage(f).await;
     let before = topic.publish(2).await;
-    // Who opens first draws its ids later than what was decided by then.
+    // An engine may know of publishers only as of its upkeep.
     f.maintain().await;
     let mut tx = f.begin().await;
     let open = f.publish_in(&mut tx, &topic, 2).await;
+    f.maintain().await;
     let mut undone = f.begin().await;
     let burnt = f.publish_in(&mut undone, &topic, 1).await;
     let after = topic.publish(2).await;

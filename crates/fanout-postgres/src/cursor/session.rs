@@ -123,6 +123,37 @@ impl Session {
         lease + lease / 4
     }
 
+    /// Whether it has something to hand out as of a look.
+    pub(crate) async fn is_ready(&self, look: &Look, limit: usize, scope: &Scope) -> Result<bool> {
+        let mut state = self.state.lock().await;
+        self.catch_on(&mut state, look, scope).await?;
+        loop {
+            self.enter_spans(&mut state);
+            if state.lanes.values().any(|lane| lane.has_due(look.moment)) {
+                return Ok(true);
+            }
+            if !self.read(&mut state, limit).await? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Takes in what a look tells: another server, lanes to take or to give up, commits whose end is not
+    /// known, what callers' transactions have settled, leases that have ended.
+    async fn catch_on(&self, state: &mut Lanes, look: &Look, scope: &Scope) -> Result<()> {
+        self.follow_server(state, look, scope.options.max_stalls)
+            .await?;
+        self.keep_lanes(state, look, scope).await?;
+        self.reread(state).await?;
+        if look.lanes_folding {
+            self.note_settled_elsewhere(state).await?;
+        }
+        for lane in state.lanes.values_mut() {
+            lane.expire(look.moment);
+        }
+        Ok(())
+    }
+
     /// Hands out up to `limit` messages.
     pub(crate) async fn claim(
         &self,
@@ -133,16 +164,7 @@ impl Session {
         let options = &scope.options;
         let mut state = self.state.lock().await;
         let now = look.moment;
-        self.follow_server(&mut state, look, options.max_stalls)
-            .await?;
-        self.keep_lanes(&mut state, look, scope).await?;
-        self.reread(&mut state).await?;
-        if look.lanes_folding {
-            self.note_settled_elsewhere(&mut state).await?;
-        }
-        for lane in state.lanes.values_mut() {
-            lane.expire(now);
-        }
+        self.catch_on(&mut state, look, scope).await?;
         let mut handed = Vec::new();
         let mut ticked = false;
         loop {
