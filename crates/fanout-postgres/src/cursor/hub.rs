@@ -25,9 +25,10 @@ use crate::storage::{log, ticks, watermarks};
 /// The shortest time between ticks, and between looks of members that have nothing to deliver.
 const SHORTEST_PACE: Duration = Duration::from_millis(5);
 const SHORTEST_IDLE: Duration = Duration::from_millis(1);
-/// How long to pause for each cursor that a round moves, so that what cursors cost the database stays
-/// the same however many groups are consumed here.
-const PACE_PER_CURSOR: Duration = Duration::from_micros(150);
+/// How long to pause for each cursor that a round moves beyond the first few, so that what cursors cost
+/// the database stays about the same however many groups are consumed here.
+const PACE_PER_CURSOR: Duration = Duration::from_micros(300);
+const FREE_CURSORS: usize = 32;
 const LONGEST_PACE: Duration = Duration::from_millis(250);
 
 /// A member asks where its subscription stands.
@@ -434,7 +435,8 @@ async fn keep_up(pool: &Pool, topic: TopicId, merge: bool) -> Result<()> {
 }
 
 fn pace(load: &AtomicUsize, shortest: Duration) -> Duration {
-    let cursors = u32::try_from(load.load(Relaxed)).unwrap_or(u32::MAX);
+    let cursors = load.load(Relaxed).saturating_sub(FREE_CURSORS);
+    let cursors = u32::try_from(cursors).unwrap_or(u32::MAX);
     PACE_PER_CURSOR
         .saturating_mul(cursors)
         .clamp(shortest, LONGEST_PACE)
