@@ -76,7 +76,7 @@ impl SettlementPlan {
 
 /// A fraction in [0, 1). When a message is due again is told to the caller, so nothing needs to
 /// replay it.
-fn jitter() -> f64 {
+pub(crate) fn jitter() -> f64 {
     rand::RngExt::random(&mut rand::rng())
 }
 

@@ -1,5 +1,6 @@
 //! What the groups of a topic that are consumed through one engine handle do together.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -13,7 +14,6 @@ use tokio::time::Instant;
 
 use super::batcher::Batcher;
 use super::block::{Block, Page};
-use super::log_row::LogRow;
 use super::session::Session;
 use super::span_cache::{SpanCache, SpanCacheStats};
 use super::tick::Tick;
@@ -328,7 +328,7 @@ impl Hub {
         block: &Block,
         lanes: &[(Lane, i64)],
         limit: usize,
-    ) -> Result<Option<std::collections::HashMap<Lane, Page>>> {
+    ) -> Result<Option<HashMap<Lane, Page>>> {
         let connection = &mut *self.pool.get().await?;
         let read = ticks::read(
             connection,
@@ -343,21 +343,13 @@ impl Hub {
             return Ok(None);
         };
         self.cache.read(rows.len());
-        let mut pages: std::collections::HashMap<Lane, Page> = lanes
+        let mut pages: HashMap<Lane, Page> = lanes
             .iter()
             .map(|(lane, _)| (*lane, Page::default()))
             .collect();
         for row in rows {
             if let Some(page) = pages.get_mut(&row.lane) {
-                page.rows.push(Arc::new(LogRow {
-                    lane: row.lane,
-                    id: row.id,
-                    transaction: row.transaction,
-                    created_at: row.created_at,
-                    key: row.key,
-                    headers: row.headers,
-                    payload: row.payload,
-                }));
+                page.rows.push(Arc::new(row));
             }
         }
         let mut grown = 0;

@@ -21,11 +21,7 @@ mod tick;
 
 pub(crate) use hub::{Hub, Look, LookRequest};
 pub(crate) use lane_state::Handed;
+pub(crate) use log_row::LogRow;
 pub(crate) use session::Session;
 pub use span_cache::SpanCacheStats;
 pub(crate) use tick::Tick;
-
-/// A fraction in [0, 1). When a message is due again is told to the caller, so nothing needs to replay it.
-pub(crate) fn jitter() -> f64 {
-    rand::RngExt::random(&mut rand::rng())
-}

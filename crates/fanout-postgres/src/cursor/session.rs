@@ -18,6 +18,7 @@ use super::hub::{Hub, Look};
 use super::judge::{Item, Judgement};
 use super::lane_state::{Handed, LaneState};
 use crate::counters::Counters;
+use crate::settlement_plan::jitter;
 use crate::storage::cursors::{self, Holder, Holding};
 
 /// How often, at most, a session tells the database where its lanes stand, and asks who else is there.
@@ -487,7 +488,7 @@ impl Session {
         }
         let moved = !wanted.is_empty();
         for (block, lanes) in wanted {
-            let page = (2 * limit / lanes.len()).clamp(SMALLEST_PAGE, LARGEST_PAGE);
+            let page = (limit.saturating_mul(2) / lanes.len()).clamp(SMALLEST_PAGE, LARGEST_PAGE);
             let pages: Option<Vec<Page>> = self.hub.rows(&block, &lanes, page).await?;
             for (index, (lane, _)) in lanes.iter().enumerate() {
                 if let Some(of_lane) = state.lanes.get_mut(lane) {
@@ -542,19 +543,25 @@ impl Session {
     /// Tells the database now and then where lanes without news stand, so that the ticks before them may
     /// go and the watermark rises.
     async fn remember(&self, state: &mut Lanes) -> Result<()> {
-        let folding = |lane: &&LaneState| !lane.folding.is_empty();
         let is_due = state
             .remembered_at
             .is_none_or(|at| at.elapsed() >= REMEMBER_EVERY);
-        let behind = state.lanes.values().filter(|lane| {
-            !lane.suspect && (folding(lane) || is_due && lane.is_ahead_of_the_database())
-        });
-        let judgements: Vec<_> = behind
-            .map(|lane| (lane.lane, Judgement::remember(lane)))
-            .collect();
         if is_due {
             state.remembered_at = Some(Instant::now());
         }
+        self.tell(state, is_due).await
+    }
+
+    /// Tells the database where lanes stand that cover what callers' transactions have settled, and with
+    /// `all` also those that are merely ahead of it.
+    async fn tell(&self, state: &mut Lanes, all: bool) -> Result<()> {
+        let news =
+            |lane: &LaneState| !lane.folding.is_empty() || all && lane.is_ahead_of_the_database();
+        let lanes = state.lanes.values();
+        let judgements: Vec<_> = lanes
+            .filter(|lane| !lane.suspect && news(lane))
+            .map(|lane| (lane.lane, Judgement::remember(lane)))
+            .collect();
         self.commit(state, judgements).await?;
         Ok(())
     }
@@ -623,8 +630,7 @@ impl Session {
                 .iter()
                 .map(|(lane, items)| {
                     let of_lane = &state.lanes[lane];
-                    let judgement =
-                        Judgement::of(of_lane, items.clone(), &scope.options, super::jitter);
+                    let judgement = Judgement::of(of_lane, items.clone(), &scope.options, jitter);
                     (*lane, judgement)
                 })
                 .collect();
@@ -728,13 +734,7 @@ impl Session {
             return Ok(());
         }
         self.reread(&mut state).await?;
-        let behind = state.lanes.values().filter(|lane| {
-            !lane.suspect && (lane.is_ahead_of_the_database() || !lane.folding.is_empty())
-        });
-        let judgements: Vec<_> = behind
-            .map(|lane| (lane.lane, Judgement::remember(lane)))
-            .collect();
-        self.commit(&mut state, judgements).await?;
+        self.tell(&mut state, true).await?;
         let connection = &mut *self.hub.pool().get().await?;
         cursors::let_go(connection, &self.holder(), self.hub.now()).await?;
         *state = Lanes::default();

@@ -209,6 +209,10 @@ fn tick(number: i64, text: &str) -> Result<Tick> {
     Ok(Tick { number, snapshot })
 }
 
+fn numbers(lanes: &[Lane]) -> Vec<i16> {
+    lanes.iter().map(|lane| number(*lane)).collect()
+}
+
 /// Who asks for lanes.
 #[derive(Debug)]
 pub(crate) struct Holder<'a> {
@@ -268,7 +272,7 @@ async fn hold_rows(
     leaving: bool,
     now: Option<Timestamp>,
 ) -> Result<Vec<HoldRow>> {
-    let give: Vec<i16> = give.iter().map(|lane| number(*lane)).collect();
+    let give = numbers(give);
     let binds = (
         holder.subscription.0.into_sql::<BigInt>(),
         bit(holder.group).into_sql::<SmallInt>(),
@@ -296,7 +300,7 @@ pub(crate) async fn extend(
     by: Duration,
     now: Option<Timestamp>,
 ) -> Result<(Timestamp, Vec<Lane>)> {
-    let lanes: Vec<i16> = lanes.iter().map(|lane| number(*lane)).collect();
+    let lanes = numbers(lanes);
     let binds = (
         topic.0.into_sql::<Integer>(),
         bit(holder.group).into_sql::<SmallInt>(),
@@ -325,7 +329,7 @@ pub(crate) async fn cursors(
     group: GroupIndex,
     lanes: &[Lane],
 ) -> Result<Vec<Cursor>> {
-    let lanes: Vec<i16> = lanes.iter().map(|lane| number(*lane)).collect();
+    let lanes = numbers(lanes);
     let binds = (
         topic.0.into_sql::<Integer>(),
         bit(group).into_sql::<SmallInt>(),
@@ -362,7 +366,7 @@ pub(crate) async fn settled_elsewhere(
     group: GroupIndex,
     lanes: &[Lane],
 ) -> Result<Vec<(Lane, i64)>> {
-    let lanes: Vec<i16> = lanes.iter().map(|lane| number(*lane)).collect();
+    let lanes = numbers(lanes);
     let binds = (
         topic.0.into_sql::<Integer>(),
         bit(group).into_sql::<SmallInt>(),

@@ -14,7 +14,7 @@ use fanout_core::{Lane, Result, Snapshot, SubscriptionStatus, Timestamp, TopicId
 use super::call::{call, only};
 use super::log;
 use super::time::{from_duration, from_timestamp, to_timestamp};
-use crate::cursor::{Look, LookRequest, Tick};
+use crate::cursor::{LogRow, Look, LookRequest, Tick};
 use crate::error::{ResultExt, corrupt};
 
 /// What taking a tick came to.
@@ -139,17 +139,6 @@ fn status(text: &str) -> Result<SubscriptionStatus> {
         .map_err(|_| corrupt("subscription status", &text))
 }
 
-/// A message of the log as it was read.
-pub(crate) struct ReadRow {
-    pub(crate) lane: Lane,
-    pub(crate) id: i64,
-    pub(crate) transaction: u64,
-    pub(crate) created_at: Timestamp,
-    pub(crate) key: Option<String>,
-    pub(crate) headers: fanout_core::Headers,
-    pub(crate) payload: bytes::Bytes,
-}
-
 type ReadColumns = (
     Nullable<SmallInt>,
     Nullable<BigInt>,
@@ -181,7 +170,7 @@ pub(crate) async fn read(
     lanes: &[(Lane, i64)],
     limit: usize,
     untracked: bool,
-) -> Result<Option<Vec<ReadRow>>> {
+) -> Result<Option<Vec<LogRow>>> {
     let (lanes, afters): (Vec<i16>, Vec<i64>) = lanes
         .iter()
         .map(|(lane, after)| (number(*lane), *after))
@@ -206,7 +195,7 @@ pub(crate) async fn read(
         return Ok(None);
     }
     let messages = rows.into_iter().filter_map(|row| {
-        Some(ReadRow {
+        Some(LogRow {
             lane: lane(row.lane?),
             id: row.id?,
             transaction: u64::try_from(row.transaction?).unwrap_or(0),
