@@ -62,7 +62,7 @@ DROP FUNCTION fanout.needs_rebase();
 DROP FUNCTION fanout.topic_needs_rebase(int);
 DROP FUNCTION fanout.pending_ids(int, smallint, bigint, int);
 DROP FUNCTION fanout.refresh_watermark(int, timestamptz);
-DROP FUNCTION fanout.cursor_bound(int, smallint, boolean, bigint, bigint);
+DROP FUNCTION fanout.cursor_bound(int, smallint, boolean, bigint, bigint, boolean);
 DROP FUNCTION fanout.free_ticks(int, int);
 DROP FUNCTION fanout.merge_ticks(int, int);
 DROP FUNCTION fanout.decide(int);

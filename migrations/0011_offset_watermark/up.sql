@@ -1406,9 +1406,10 @@ END
 $$;
 
 -- An id below which a group owes nothing by its cursors, of those above an id; NULL when it owes nothing.
--- Exact where that is cheap; otherwise from what the ticks cover.
-CREATE FUNCTION fanout.cursor_bound(topic int, grp smallint, ordered boolean, above bigint, decided bigint)
-RETURNS bigint
+-- From what the ticks cover; on demand exact, where that is affordable.
+CREATE FUNCTION fanout.cursor_bound(
+    topic int, grp smallint, ordered boolean, above bigint, decided bigint, exact boolean
+) RETURNS bigint
 LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     affordable CONSTANT bigint := 20000;
@@ -1440,7 +1441,7 @@ BEGIN
                 WHERE x.topic_id = topic AND x.tick > first.tick AND x.untracked_count > 0)))
     INTO bound, messages
     FROM (SELECT min(c.tick) AS tick, min(c.through_tick) AS through_tick FROM cursors c) first;
-    IF bound <= decided AND messages <= affordable THEN
+    IF exact AND bound <= decided AND messages <= affordable THEN
         SELECT min(o.id) INTO bound FROM fanout.cursor_owed(topic, grp, above) o;
     END IF;
     RETURN bound;
@@ -1457,6 +1458,7 @@ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable
 SET jit = off SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     w fanout.outbox_topic_watermarks;
+    is_exact boolean;
     lowest bigint;
     reached bigint;
 BEGIN
@@ -1465,44 +1467,49 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    WITH groups AS MATERIALIZED (
-        SELECT s.group_index, s.ordering = 'per-key' AS ordered, s.caught_up, s.owed_from_id,
-            s.start_decided_id, s.catch_up_to, s.catch_up_from
-        FROM fanout.outbox_topic_subscriptions s
-        WHERE s.topic_id = topic AND s.status IN ('ACTIVE', 'PAUSED')
-    )
-    SELECT min(l.id) INTO lowest FROM (
-        SELECT (
-            SELECT t.id FROM fanout.outbox_consumer_groups t
-            WHERE t.topic_id = topic AND t.group_index = g.group_index AND t.id > w.watermark_id
-                AND (SELECT true FROM fanout.outbox_settlements f
-                     WHERE f.topic_id = topic AND f.group_index = g.group_index AND f.id = t.id) IS NULL
-            ORDER BY t.id LIMIT 1)
-        FROM groups g
-        UNION ALL
-        -- What a subscription may still be given: a first pass goes on from where it is, later ones
-        -- begin above what was decided.
-        SELECT CASE
-            WHEN g.catch_up_to IS NULL THEN least(g.owed_from_id, g.start_decided_id + 1)
-            WHEN g.catch_up_from = 0 THEN g.start_decided_id + 1
-            ELSE least(g.catch_up_from, g.start_decided_id) + 1
-        END
-        FROM groups g WHERE NOT g.caught_up AND NOT g.ordered
-        UNION ALL
-        SELECT fanout.cursor_bound(topic, g.group_index, g.ordered, w.watermark_id, w.decided_id) FROM groups g
-        UNION ALL
-        -- Seen by no tick yet.
-        SELECT min(u.id)
-        FROM (
-            SELECT k.snapshot, k.decided_id FROM fanout.outbox_ticks k
-            WHERE k.topic_id = topic ORDER BY k.tick DESC LIMIT 1
-        ) newest
-        CROSS JOIN LATERAL fanout.unseen(
-            topic, newest.snapshot, greatest(newest.decided_id, w.watermark_id)) u
-        WHERE EXISTS (SELECT FROM groups g WHERE g.ordered OR NOT u.tracked)
-    ) l (id);
-    SELECT greatest(w.watermark_id, t.dropped_id, least(w.decided_id, lowest - 1)) INTO reached
-    FROM fanout.outbox_topics t WHERE t.topic_id = topic;
+    -- What the ticks cover is enough while that moves; where it stands still, cursors are read exactly.
+    FOREACH is_exact IN ARRAY '{false, true}'::boolean[] LOOP
+        WITH groups AS MATERIALIZED (
+            SELECT s.group_index, s.ordering = 'per-key' AS ordered, s.caught_up, s.owed_from_id,
+                s.start_decided_id, s.catch_up_to, s.catch_up_from
+            FROM fanout.outbox_topic_subscriptions s
+            WHERE s.topic_id = topic AND s.status IN ('ACTIVE', 'PAUSED')
+        )
+        SELECT min(l.id) INTO lowest FROM (
+            SELECT (
+                SELECT t.id FROM fanout.outbox_consumer_groups t
+                WHERE t.topic_id = topic AND t.group_index = g.group_index AND t.id > w.watermark_id
+                    AND (SELECT true FROM fanout.outbox_settlements f
+                         WHERE f.topic_id = topic AND f.group_index = g.group_index AND f.id = t.id) IS NULL
+                ORDER BY t.id LIMIT 1)
+            FROM groups g
+            UNION ALL
+            -- What a subscription may still be given: a first pass goes on from where it is, later ones
+            -- begin above what was decided.
+            SELECT CASE
+                WHEN g.catch_up_to IS NULL THEN least(g.owed_from_id, g.start_decided_id + 1)
+                WHEN g.catch_up_from = 0 THEN g.start_decided_id + 1
+                ELSE least(g.catch_up_from, g.start_decided_id) + 1
+            END
+            FROM groups g WHERE NOT g.caught_up AND NOT g.ordered
+            UNION ALL
+            SELECT fanout.cursor_bound(topic, g.group_index, g.ordered, w.watermark_id, w.decided_id, is_exact)
+            FROM groups g
+            UNION ALL
+            -- Seen by no tick yet.
+            SELECT min(u.id)
+            FROM (
+                SELECT k.snapshot, k.decided_id FROM fanout.outbox_ticks k
+                WHERE k.topic_id = topic ORDER BY k.tick DESC LIMIT 1
+            ) newest
+            CROSS JOIN LATERAL fanout.unseen(
+                topic, newest.snapshot, greatest(newest.decided_id, w.watermark_id)) u
+            WHERE EXISTS (SELECT FROM groups g WHERE g.ordered OR NOT u.tracked)
+        ) l (id);
+        SELECT greatest(w.watermark_id, t.dropped_id, least(w.decided_id, lowest - 1)) INTO reached
+        FROM fanout.outbox_topics t WHERE t.topic_id = topic;
+        EXIT WHEN reached > w.watermark_id OR w.decided_id <= w.watermark_id;
+    END LOOP;
     IF reached = w.watermark_id THEN
         RETURN false;
     END IF;
@@ -1584,12 +1591,14 @@ $$;
 
 -- Whether a topic's stored transaction ids are those of another cluster: the database was restored from a
 -- dump. They lie in the future of this server; or they did when a message was published here, which
--- now looks as if the newest tick had seen it, but no tick covers it. What is stored is read before the
--- server's present.
+-- now looks as if the newest tick had seen it, but no tick covers it. Those messages begin where the dump
+-- ends, so of a long log without ticks the first and the last are looked at. What is stored is read before
+-- the server's present.
 CREATE FUNCTION fanout.topic_needs_rebase(topic int) RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off SET enable_sort = off SET jit = off
 SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
+    affordable CONSTANT int := 20000;
     newest_tx xid8;
     newest pg_snapshot;
     covered bigint;
@@ -1605,12 +1614,15 @@ BEGIN
     IF EXISTS (
         SELECT FROM fanout.outbox_topics t, generate_series(0, t.lanes - 1) AS l (lane)
         CROSS JOIN LATERAL (
-            SELECT FROM fanout.outbox o
+            (SELECT o.tx FROM fanout.outbox o
             WHERE o.topic_id = topic AND o.lane = l.lane::smallint AND o.id >= covered
-                AND pg_visible_in_snapshot(o.tx, newest)
-            LIMIT 1
+            ORDER BY o.id LIMIT affordable / t.lanes)
+            UNION ALL
+            (SELECT o.tx FROM fanout.outbox o
+            WHERE o.topic_id = topic AND o.lane = l.lane::smallint AND o.id >= covered
+            ORDER BY o.id DESC LIMIT affordable / t.lanes)
         ) o
-        WHERE t.topic_id = topic)
+        WHERE t.topic_id = topic AND pg_visible_in_snapshot(o.tx, newest))
     THEN
         RETURN true;
     END IF;

@@ -21,8 +21,12 @@ use crate::counters::Counters;
 use crate::settlement_plan::jitter;
 use crate::storage::cursors::{self, Holder, Holding};
 
-/// How often, at most, a session tells the database where its lanes stand, and asks who else is there.
+/// How often, at most, a session tells the database where its lanes stand.
 const REMEMBER_EVERY: Duration = Duration::from_secs(1);
+/// How often, at least, it tells that it is alive and which ticks it needs, in parts of a lease; and how
+/// often at most for long leases. Whether others have come or gone it learns from looks.
+const HOLDS_PER_LEASE: u32 = 4;
+const HOLD_EVERY: Duration = Duration::from_secs(5);
 /// Rows of a lane that one read takes at least and at most.
 const SMALLEST_PAGE: usize = 32;
 const LARGEST_PAGE: usize = 1000;
@@ -269,7 +273,8 @@ impl Session {
     async fn keep_lanes(&self, state: &mut Lanes, look: &Look, scope: &Scope) -> Result<()> {
         let lease = scope.options.lease;
         let runs_out = |lane: &LaneState| lane.expires_at < look.moment + lease;
-        let is_old = state.held_at.is_none_or(|at| at.elapsed() > REMEMBER_EVERY);
+        let hold_every = HOLD_EVERY.min(lease / HOLDS_PER_LEASE);
+        let is_old = state.held_at.is_none_or(|at| at.elapsed() > hold_every);
         let wants_more = state.lanes.len() < state.share && look.free_lanes > 0;
         if state.held_at.is_some()
             && !is_old
