@@ -108,7 +108,8 @@ impl PostgresMember {
             return Ok(claimed);
         }
         // Rows, or what only a claim of rows looks after.
-        let has_rows = look.tracked || look.folding || !look.caught_up;
+        let has_rows = (look.tracked || look.folding || !look.caught_up)
+            && (look.tracks || !planted!(ForgetsOldPath));
         let cursor_has_work = has_rows && self.cursors.is_ready(&look, scope, limit).await?;
         let turn = self.paths.write().next_turn();
         let rows_limit = match (has_rows, cursor_has_work) {
@@ -121,7 +122,8 @@ impl PostgresMember {
             claimed = self.fetch_tracked(scope, rows_limit).await?;
         }
         let room = limit - claimed.fetched.deliveries.len();
-        if room > 0 && claimed.status == SubscriptionStatus::Active {
+        let reads = room > 0 && !(look.tracks && planted!(ForgetsOldPath));
+        if reads && claimed.status == SubscriptionStatus::Active {
             let more = self.cursors.claim_after(&look, scope, room).await?;
             let nothing = look.tracks && more.is_empty() && self.cursors.is_idle(scope);
             self.paths.write().note(scope, nothing);

@@ -388,6 +388,11 @@ impl LaneState {
     /// Takes back what has been in hand for too long.
     pub(crate) fn expire(&mut self, now: Timestamp) {
         for entry in self.rows.values_mut() {
+            let now = if planted!(ExpiresEarly) {
+                now + Duration::from_millis(1500)
+            } else {
+                now
+            };
             if matches!(entry.state, State::InHand { until, .. } if until <= now) {
                 entry.state = State::Again;
                 entry.expiries += 1;
@@ -579,7 +584,7 @@ impl LaneState {
                     run = Some((run.map_or(*id, |(first, _)| first), *id));
                 }
             } else {
-                is_prefix = false;
+                is_prefix = planted!(PassesUnsettled);
                 if let Some((first, last)) = run.take() {
                     ahead.insert_range(first..=last);
                 }
