@@ -85,6 +85,7 @@ DROP FUNCTION fanout.park;
 DROP FUNCTION fanout.commit_cursors;
 DROP FUNCTION fanout.extend_lanes;
 DROP FUNCTION fanout.hold_lanes;
+DROP FUNCTION fanout.forget_members(int, smallint, timestamptz);
 DROP FUNCTION fanout.create_topic_cursor_functions(int);
 DROP FUNCTION fanout.follow_topic();
 DROP FUNCTION fanout.follow_storage_ticks();

@@ -427,6 +427,21 @@ $f$, topic);
 END
 $outer$;
 
+-- Removes what is left of members that vanished. One that comes back at this moment stays: two that came
+-- back together, each removing the other, would wait for each other.
+CREATE FUNCTION fanout.forget_members(topic int, grp smallint, moment timestamptz) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $$
+BEGIN
+    DELETE FROM fanout.outbox_group_members m
+    WHERE m.topic_id = topic AND m.group_index = grp AND m.owner = ANY (ARRAY(
+        SELECT x.owner FROM fanout.outbox_group_members x
+        WHERE x.topic_id = topic AND x.group_index = grp AND x.expires_at <= moment
+            AND NOT EXISTS (SELECT FROM fanout.outbox_lane_leases l
+                WHERE l.topic_id = topic AND l.group_index = grp AND l.owner = x.owner)
+        FOR UPDATE SKIP LOCKED));
+END
+$$;
+
 -- Keeps a member's lanes, gives some up, and takes free ones up to its fair share; returns the lanes
 -- that it owns then, each with its cursor, or one row without a lane.
 --
@@ -504,11 +519,7 @@ BEGIN
         SET epoch = o.epoch + 1, version = o.version + 1, stalls = o.stalls + free.lost::int
         WHERE o.topic_id = s.topic_id AND o.group_index = grp AND o.lane = free.lane;
     END LOOP;
-    -- What is left of members that vanished.
-    DELETE FROM fanout.outbox_group_members m
-    WHERE m.topic_id = s.topic_id AND m.group_index = grp AND m.owner <> me AND m.expires_at <= moment
-        AND NOT EXISTS (SELECT FROM fanout.outbox_lane_leases l
-            WHERE l.topic_id = s.topic_id AND l.group_index = grp AND l.owner = m.owner);
+    -- Leases first, then members, as everywhere.
     INSERT INTO fanout.outbox_group_members AS m
         (topic_id, group_index, owner, name, joined_at, expires_at, oldest_tick)
     SELECT s.topic_id, grp, me, my_name, moment, moment + term,
@@ -517,6 +528,7 @@ BEGIN
     ON CONFLICT (topic_id, group_index, owner) DO UPDATE
     SET name = excluded.name, expires_at = excluded.expires_at, oldest_tick = excluded.oldest_tick
     RETURNING m.oldest_tick INTO oldest;
+    PERFORM fanout.forget_members(s.topic_id, grp, moment);
 
     RETURN QUERY
     SELECT moment, true, members, share, oldest, l.lane, o.epoch, o.version, o.tick, a.snapshot::text,
@@ -813,10 +825,7 @@ BEGIN
         SET epoch = o.epoch + 1, version = o.version + 1, stalls = o.stalls + 1
         WHERE o.topic_id = topic AND o.group_index = grp AND o.lane = ANY (lost);
     END IF;
-    DELETE FROM fanout.outbox_group_members m
-    WHERE m.topic_id = topic AND m.group_index = grp AND m.expires_at <= moment
-        AND NOT EXISTS (SELECT FROM fanout.outbox_lane_leases l
-            WHERE l.topic_id = topic AND l.group_index = grp AND l.owner = m.owner);
+    PERFORM fanout.forget_members(topic, grp, moment);
     SELECT * INTO newest FROM fanout.outbox_ticks k WHERE k.topic_id = topic ORDER BY k.tick DESC LIMIT 1;
     PERFORM FROM fanout.outbox_subscription_offsets o
     WHERE o.topic_id = topic AND o.group_index = grp AND o.lane = ANY (free) AND o.tick < newest.tick;

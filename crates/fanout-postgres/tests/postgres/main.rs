@@ -12,6 +12,7 @@ mod plans;
 mod publishing;
 mod readers;
 mod rebasing;
+mod returning_members;
 mod schema_rules;
 mod sharing;
 mod spans;
