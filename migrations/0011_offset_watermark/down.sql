@@ -60,6 +60,7 @@ $$;
 DROP FUNCTION fanout.rebase();
 DROP FUNCTION fanout.needs_rebase();
 DROP FUNCTION fanout.topic_needs_rebase(int);
+DROP FUNCTION fanout.group_remaining(int, boolean);
 DROP FUNCTION fanout.pending_ids(int, smallint, bigint, int);
 DROP FUNCTION fanout.refresh_watermark(int, timestamptz);
 DROP FUNCTION fanout.cursor_bound(int, smallint, boolean, bigint, bigint, boolean);

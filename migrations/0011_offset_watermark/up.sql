@@ -1574,6 +1574,31 @@ BEGIN
 END
 $$;
 
+-- What every live group owes of the messages that are tracked, or of those that are not. Ordered groups read
+-- both alike, and parked messages are accounted for by themselves. While a group catches up it may yet be
+-- given tracked messages.
+CREATE FUNCTION fanout.group_remaining(topic int, tracked boolean)
+RETURNS TABLE (group_name text, status text, messages bigint)
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT s.group_name, s.status, CASE
+        WHEN s.ordering = 'per-key' THEN 0
+        WHEN tracked THEN greatest((NOT s.caught_up)::int, (
+            SELECT count(*) FROM fanout.outbox_consumer_groups t
+            WHERE t.topic_id = topic AND t.group_index = s.group_index AND NOT t.parked
+                AND NOT EXISTS (
+                    SELECT FROM fanout.outbox_settlements f
+                    WHERE f.topic_id = topic AND f.group_index = s.group_index AND f.id = t.id)))
+        ELSE (SELECT count(*) FROM fanout.cursor_owed(topic, s.group_index))
+    END
+    FROM fanout.outbox_topic_subscriptions s
+    WHERE s.topic_id = topic AND s.status <> 'CANCELLED'
+    ORDER BY s.group_name;
+END
+$$;
+
 -- The first n messages above an id that a live group owes, ascending.
 CREATE FUNCTION fanout.pending_ids(topic int, grp smallint, after bigint, n int) RETURNS SETOF bigint
 LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
