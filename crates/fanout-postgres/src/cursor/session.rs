@@ -57,6 +57,8 @@ struct Lanes {
     members: usize,
     share: usize,
     held_at: Option<Instant>,
+    /// The database may know this session as a member.
+    has_asked: bool,
     remembered_at: Option<Instant>,
     server: Option<Timestamp>,
     /// The lane to begin with next time.
@@ -279,6 +281,9 @@ impl Session {
         {
             return Ok(());
         }
+        // Asked again if this call is dropped, or fails: lanes may have been given up by then.
+        state.held_at = None;
+        state.has_asked = true;
         for _ in 0..2 {
             let give = Self::surplus(state);
             let holding = {
@@ -730,7 +735,7 @@ impl Session {
     /// Gives everything back and all lanes up.
     pub(crate) async fn leave(&self) -> Result<()> {
         let mut state = self.state.lock().await;
-        if state.held_at.is_none() && state.lanes.is_empty() {
+        if !state.has_asked {
             return Ok(());
         }
         self.reread(&mut state).await?;
