@@ -536,11 +536,15 @@ impl Session {
                     all.rows.extend(page.rows);
                 }
                 if all.complete || all.rows.last().is_some_and(|row| row.id >= highest) {
+                    lane.extend_span(block, &all);
+                    extended = true;
+                    break;
+                }
+                if all.rows.len() > lane.room() {
+                    lane.close_span();
                     break;
                 }
             }
-            lane.extend_span(block, &all);
-            extended = true;
         }
         Ok(extended)
     }
