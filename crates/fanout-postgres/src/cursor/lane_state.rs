@@ -448,11 +448,10 @@ impl LaneState {
 
     /// The unsettled messages of the same key that come before a message.
     pub(crate) fn earlier_of_key(&self, id: i64) -> Vec<i64> {
-        let key_of = |entry: &Entry| entry.row.as_ref().and_then(|row| row.key.clone());
         let Some(entry) = self.rows.get(&id) else {
             return Vec::new();
         };
-        let Some(key) = key_of(entry) else {
+        let Some(key) = entry.key() else {
             return Vec::new();
         };
         let place = (entry.rank, id);
@@ -460,7 +459,7 @@ impl LaneState {
             .rows
             .iter()
             .filter(|(id, entry)| (entry.rank, **id) < place);
-        let of_key = earlier.filter(|(_, entry)| key_of(entry).as_ref() == Some(&key));
+        let of_key = earlier.filter(|(_, entry)| entry.key() == Some(key));
         of_key.map(|(id, _)| *id).collect()
     }
 
@@ -686,6 +685,10 @@ impl Entry {
     }
 
     pub(super) fn settle(&mut self) {
+    fn key(&self) -> Option<&str> {
+        self.row.as_ref().and_then(|row| row.key.as_deref())
+    }
+
         self.state = State::Settled;
         self.row = None;
     }
