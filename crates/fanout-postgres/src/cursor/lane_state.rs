@@ -627,6 +627,7 @@ impl LaneState {
             block_for: None,
             trial: self.trial,
             progressed: !settled.is_empty(),
+            server: Timestamp::UNIX_EPOCH,
             parks: Vec::new(),
             dead: Vec::new(),
             folded: self.folding.iter().copied().collect(),
@@ -684,11 +685,11 @@ impl Entry {
         matches!(self.state, State::Fresh | State::Again)
     }
 
-    pub(super) fn settle(&mut self) {
     fn key(&self) -> Option<&str> {
         self.row.as_ref().and_then(|row| row.key.as_deref())
     }
 
+    pub(super) fn settle(&mut self) {
         self.state = State::Settled;
         self.row = None;
     }

@@ -14,12 +14,12 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::block::{Block, Page};
-use super::hub::{Hub, Look};
+use super::hub::{Hub, Look, LookRequest};
 use super::judge::{Item, Judgement};
 use super::lane_state::{Handed, LaneState};
 use crate::counters::Counters;
 use crate::settlement_plan::jitter;
-use crate::storage::cursors::{self, Holder, Holding};
+use crate::storage::cursors::{self, CursorUpdate, Holder, Holding};
 
 /// How often, at most, a session tells the database where its lanes stand, and asks who else is there.
 const REMEMBER_EVERY: Duration = Duration::from_secs(1);
@@ -590,7 +590,10 @@ impl Session {
             };
             match &judgement.update {
                 Some(update) => {
-                    updates.push(update.clone());
+                    updates.push(CursorUpdate {
+                        server: state.server.unwrap_or(update.server),
+                        ..update.clone()
+                    });
                     pending.push((lane, judgement));
                     // Until the answer is here: this call may be dropped, or fail.
                     of_lane.suspect = true;
@@ -667,8 +670,15 @@ impl Session {
             for lane in conflicts {
                 open.extend(by_lane.remove(&lane).unwrap_or_default());
             }
-            // A caller's transaction may have settled something there.
+            // A caller's transaction may have settled something there, or the server be another.
             self.note_settled_elsewhere(&mut state).await?;
+            let request = LookRequest {
+                subscription: scope.subscription,
+                floor: i64::MAX,
+            };
+            let look = self.hub.look(request, true).await?;
+            self.follow_server(&mut state, &look, scope.options.max_stalls)
+                .await?;
         }
         // Outrun again and again: nothing of these took effect.
         outcomes.extend(open.iter().map(|item| (item.0, Outcome::Fenced)));
