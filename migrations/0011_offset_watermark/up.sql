@@ -570,16 +570,16 @@ $$;
 -- might settle the message a second time.
 --
 -- In the same transaction, for cursors that moved: failed messages are parked or buried, and settlements
--- of callers' transactions that the cursor now covers are removed.
+-- of callers' transactions that the cursor now covers are removed. What goes with a cursor names it by its
+-- place: a lane may come twice, once by a former owner, whose part must change nothing.
 CREATE FUNCTION fanout.commit_cursors(
     topic int, groups smallint[], lanes smallint[], epochs bigint[], versions bigint[],
     from_ticks bigint[], through_ticks bigint[], last_ids bigint[], aheads text[], failed text[],
     blocked timestamptz[], block_for interval[], trials bigint[], progressed boolean[],
-    park_groups smallint[], park_lanes smallint[], park_ids bigint[], park_attempts int[],
-    park_stalls int[], park_delays interval[], park_errors text[],
-    dead_groups smallint[], dead_lanes smallint[], dead_ids bigint[], dead_attempts int[],
-    dead_reasons text[], dead_errors text[],
-    fold_groups smallint[], fold_lanes smallint[], fold_ids bigint[], known_ids bigint[],
+    servers timestamptz[],
+    park_places int[], park_ids bigint[], park_attempts int[], park_delays interval[], park_errors text[],
+    dead_places int[], dead_ids bigint[], dead_attempts int[], dead_reasons text[], dead_errors text[],
+    fold_places int[], fold_ids bigint[], known_places int[], known_ids bigint[],
     at timestamptz
 ) RETURNS TABLE (moment timestamptz, moved boolean[])
 LANGUAGE plpgsql
@@ -599,35 +599,37 @@ BEGIN
             blocked_until = greatest(u.blocked, moment + u.block_for), trial_id = u.trial,
             stalls = CASE WHEN u.progressed THEN 0 ELSE o.stalls END, version = o.version + 1
         FROM (SELECT topic AS topic_id, u.* FROM unnest(groups, lanes, epochs, versions, from_ticks,
-                through_ticks, last_ids, aheads, failed, blocked, block_for, trials, progressed)
+                through_ticks, last_ids, aheads, failed, blocked, block_for, trials, progressed, servers)
             WITH ORDINALITY AS u (group_index, lane, epoch, version, tick, through_tick, last_id, ahead,
-                failed, blocked, block_for, trial, progressed, place)
+                failed, blocked, block_for, trial, progressed, server, place)
             OFFSET 0) u
         WHERE o.topic_id = u.topic_id AND o.group_index = u.group_index AND o.lane = u.lane
             AND o.epoch = u.epoch AND o.version = u.version
+            -- A crash may have taken the committer's ticks back.
+            AND u.server = pg_postmaster_start_time()
             AND NOT EXISTS (SELECT FROM fanout.outbox_settlements f
                 WHERE f.topic_id = u.topic_id AND f.group_index = u.group_index AND f.lane = u.lane
-                    AND f.id <> ALL (known_ids))
+                    AND NOT EXISTS (SELECT FROM unnest(known_places, known_ids) AS k (place, id)
+                        WHERE k.place = u.place AND k.id = f.id))
         RETURNING u.place
     )
     SELECT coalesce(array_agg(c.place), '{}') INTO done FROM changed c;
     moved := ARRAY(SELECT p = ANY (done) FROM generate_series(1, cardinality(lanes)) AS p ORDER BY p);
     IF cardinality(park_ids) > 0 THEN
-        PERFORM fanout.park(topic, groups, lanes, moved, park_groups, park_lanes, park_ids, park_attempts,
-            park_stalls, park_delays, park_errors, moment);
+        PERFORM fanout.park(topic, groups, lanes, moved, park_places, park_ids, park_attempts, park_delays,
+            park_errors, moment);
     END IF;
     IF cardinality(dead_ids) > 0 THEN
-        PERFORM fanout.bury(topic, groups, lanes, moved, dead_groups, dead_lanes, dead_ids, dead_attempts,
-            dead_reasons, dead_errors, moment);
+        PERFORM fanout.bury(topic, groups, lanes, moved, dead_places, dead_ids, dead_attempts, dead_reasons,
+            dead_errors, moment);
     END IF;
     IF cardinality(fold_ids) > 0 THEN
         DELETE FROM fanout.outbox_settlements f
-        USING (SELECT topic AS topic_id, u.* FROM unnest(fold_groups, fold_lanes, fold_ids)
-            AS u (group_index, lane, id) OFFSET 0) u
+        USING (SELECT topic AS topic_id, groups[u.place] AS group_index, lanes[u.place] AS lane, u.id
+            FROM unnest(fold_places, fold_ids) AS u (place, id)
+            WHERE moved[u.place] OFFSET 0) u
         WHERE f.topic_id = u.topic_id AND f.group_index = u.group_index AND f.id = u.id
-            AND f.lane = u.lane
-            AND EXISTS (SELECT FROM unnest(groups, lanes, moved) AS c (group_index, lane, moved)
-                WHERE c.group_index = u.group_index AND c.lane = u.lane AND c.moved);
+            AND f.lane = u.lane;
     END IF;
     RETURN NEXT;
 END
@@ -635,20 +637,16 @@ $$;
 
 -- Gives messages that a cursor has passed tracking rows of their own.
 CREATE FUNCTION fanout.park(
-    topic int, groups smallint[], lanes smallint[], moved boolean[], park_groups smallint[],
-    park_lanes smallint[], park_ids bigint[], park_attempts int[], park_stalls int[],
-    park_delays interval[], park_errors text[], moment timestamptz
+    topic int, groups smallint[], lanes smallint[], moved boolean[], places int[], ids bigint[],
+    attempts int[], delays interval[], errors text[], moment timestamptz
 ) RETURNS void
 LANGUAGE sql VOLATILE AS $$
     INSERT INTO fanout.outbox_consumer_groups AS t
-        (topic_id, group_index, lane, id, attempts, stalls, parked, available_at, last_error)
-    SELECT topic, u.group_index, u.lane, u.id, u.attempts, u.stalls, true, moment + u.delay, u.error
-    FROM unnest(park_groups, park_lanes, park_ids, park_attempts, park_stalls, park_delays, park_errors)
-        AS u (group_index, lane, id, attempts, stalls, delay, error)
-    WHERE (u.group_index, u.lane) IN (
-        SELECT c.group_index, c.lane FROM unnest(groups, lanes, moved) AS c (group_index, lane, moved)
-        WHERE c.moved)
-    ORDER BY u.group_index, u.id
+        (topic_id, group_index, lane, id, attempts, parked, available_at, last_error)
+    SELECT topic, groups[u.place], lanes[u.place], u.id, u.attempts, true, moment + u.delay, u.error
+    FROM unnest(places, ids, attempts, delays, errors) AS u (place, id, attempts, delay, error)
+    WHERE moved[u.place]
+    ORDER BY groups[u.place], u.id
     ON CONFLICT (topic_id, group_index, id) DO UPDATE
     SET attempts = excluded.attempts, stalls = excluded.stalls, parked = true,
         available_at = excluded.available_at, last_error = excluded.last_error,
@@ -657,9 +655,8 @@ $$;
 
 -- Copies messages that a cursor has given up to the dead letters.
 CREATE FUNCTION fanout.bury(
-    topic int, groups smallint[], lanes smallint[], moved boolean[], dead_groups smallint[],
-    dead_lanes smallint[], dead_ids bigint[], dead_attempts int[], dead_reasons text[],
-    dead_errors text[], moment timestamptz
+    topic int, groups smallint[], lanes smallint[], moved boolean[], places int[], ids bigint[],
+    dead_attempts int[], reasons text[], errors text[], moment timestamptz
 ) RETURNS void
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_variable
@@ -669,15 +666,12 @@ BEGIN
          created_at, key, headers, payload)
     SELECT t.name, t.topic_id, o.id, b.group_name, u.attempts, u.reason, u.error, moment,
         o.created_at, o.key, o.headers, o.payload
-    FROM unnest(dead_groups, dead_lanes, dead_ids, dead_attempts, dead_reasons, dead_errors)
-        AS u (group_index, lane, id, attempts, reason, error)
+    FROM unnest(places, ids, dead_attempts, reasons, errors) AS u (place, id, attempts, reason, error)
     JOIN fanout.outbox_topics t ON t.topic_id = topic
-    JOIN fanout.consumer_group_index b ON b.topic_id = topic AND b.group_index = u.group_index
-    JOIN fanout.outbox o ON o.topic_id = topic AND o.lane = u.lane AND o.id = u.id
-    WHERE (u.group_index, u.lane) IN (
-        SELECT c.group_index, c.lane FROM unnest(groups, lanes, moved) AS c (group_index, lane, moved)
-        WHERE c.moved)
-    ORDER BY u.group_index, u.id;
+    JOIN fanout.consumer_group_index b ON b.topic_id = topic AND b.group_index = groups[u.place]
+    JOIN fanout.outbox o ON o.topic_id = topic AND o.lane = lanes[u.place] AND o.id = u.id
+    WHERE moved[u.place]
+    ORDER BY groups[u.place], u.id;
 END
 $$;
 
@@ -853,8 +847,11 @@ BEGIN
         RETURNING o.lane
     )
     SELECT array_agg(c.lane) INTO moved FROM changed c;
+    -- Of a message that was parked meanwhile its tracking row is still to go.
     DELETE FROM fanout.outbox_settlements f
-    WHERE f.topic_id = topic AND f.group_index = grp AND f.lane = ANY (moved);
+    WHERE f.topic_id = topic AND f.group_index = grp AND f.lane = ANY (moved)
+        AND NOT EXISTS (SELECT FROM fanout.outbox_consumer_groups t
+            WHERE t.topic_id = topic AND t.group_index = grp AND t.id = f.id AND t.parked);
     RETURN coalesce(cardinality(moved), 0);
 END
 $$;
@@ -944,7 +941,10 @@ BEGIN
     WHERE f.topic_id = topic AND f.lane IS NOT NULL AND (
         NOT EXISTS (SELECT FROM fanout.outbox_topic_subscriptions s
             WHERE s.topic_id = topic AND s.group_index = f.group_index AND s.status <> 'CANCELLED')
-        OR EXISTS (
+        -- One of a parked message may have been committed since the statement before.
+        OR NOT EXISTS (SELECT FROM fanout.outbox_consumer_groups t
+            WHERE t.topic_id = topic AND t.group_index = f.group_index AND t.id = f.id AND t.parked)
+        AND EXISTS (
             SELECT FROM fanout.outbox_subscription_offsets o
             JOIN fanout.outbox_ticks a ON a.topic_id = topic AND a.tick = o.tick
             JOIN fanout.outbox_ticks b ON b.topic_id = topic AND b.tick = o.through_tick

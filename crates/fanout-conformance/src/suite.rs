@@ -68,6 +68,8 @@ macro_rules! __each_case {
             both dropped {
                 a_dropped_publish_is_whole_or_nothing
                 a_dropped_fetch_loses_nothing
+                dropped_fetches_give_no_message_to_two_members
+                who_leaves_after_a_dropped_fetch_keeps_nothing
                 a_dropped_settlement_stands_or_not
                 a_dropped_failure_counts_once_or_not
                 a_dropped_subscribe_can_be_repeated

@@ -28,7 +28,7 @@ use crate::storage::{
     database, dead_letters, log, observation, settlements, subscriptions, topics, watermarks,
 };
 use crate::subscription_control::require;
-use crate::transaction::Transaction;
+use crate::transaction::{Room, Transaction};
 
 /// How often a publish that finds no leaf makes some and tries again. A batch may be larger than
 /// the smallest leaves.
@@ -40,6 +40,7 @@ pub struct PostgresBackend(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    room: Room,
     pool: Pool,
     clock: Option<Arc<dyn Clock>>,
     closed: AtomicBool,
@@ -66,6 +67,7 @@ impl PostgresBackend {
     pub(crate) fn open(pool: Pool, clock: Option<Arc<dyn Clock>>, span_cache_bytes: usize) -> Self {
         let (closed, members) = (AtomicBool::new(false), AtomicU64::new(0));
         Self(Arc::new(Shared {
+            room: Room::of(&pool),
             pool,
             clock,
             closed,
@@ -115,6 +117,10 @@ impl PostgresBackend {
 
     pub(crate) fn pool(&self) -> &Pool {
         &self.0.pool
+    }
+
+    pub(crate) fn room(&self) -> &Room {
+        &self.0.room
     }
 
     pub(crate) fn clock(&self) -> Option<Arc<dyn Clock>> {

@@ -269,7 +269,7 @@ impl Hub {
         oldest: i64,
         untracked: bool,
     ) -> Option<Arc<Block>> {
-        if let Some(block) = self.cache.find(tick.number, oldest, untracked) {
+        if let Some(block) = self.cache.find(tick, oldest, untracked) {
             return Some(block);
         }
         let newest = self.newest.read().clone();

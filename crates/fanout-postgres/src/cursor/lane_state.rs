@@ -38,6 +38,8 @@ pub(crate) struct LaneState {
     ahead: IdSet,
     /// How often the span was extended.
     rank: u32,
+    /// More committed late than fits into the span: it ends as it is.
+    is_full: bool,
     /// What was read of the span above `last_id`.
     pub(super) rows: BTreeMap<i64, Entry>,
     pub(super) failures: BTreeMap<i64, u32>,
@@ -133,6 +135,7 @@ impl LaneState {
             last_id: span.as_ref().map_or(0, |_| cursor.last_id),
             ahead: cursor.ahead,
             rank: 0,
+            is_full: false,
             rows: BTreeMap::new(),
             failures: cursor.failures,
             blocked_until: cursor.blocked_until,
@@ -240,9 +243,18 @@ impl LaneState {
     /// has been read and handed out.
     pub(crate) fn extensible_from(&self, now: Timestamp) -> Option<&Tick> {
         let span = self.span.as_ref().filter(|span| span.complete)?;
-        let waits = self.careful || self.is_waiting(now) || self.has_due(now);
-        (!waits && !self.rows.is_empty() && self.rows.len() < MAX_KNOWN)
-            .then_some(&span.block.through)
+        let waits = self.careful || self.is_full || self.is_waiting(now) || self.has_due(now);
+        (!waits && !self.rows.is_empty() && self.room() > 0).then_some(&span.block.through)
+    }
+
+    /// How many rows more it may know.
+    pub(crate) fn room(&self) -> usize {
+        MAX_KNOWN.saturating_sub(self.rows.len())
+    }
+
+    /// Lets the span end as it is.
+    pub(crate) fn close_span(&mut self) {
+        self.is_full = true;
     }
 
     /// The highest id of which the lane knows anything: that was read of the span, or that a former owner
@@ -353,6 +365,7 @@ impl LaneState {
     fn leave_span(&mut self) {
         self.span = None;
         self.rank = 0;
+        self.is_full = false;
         self.last_id = 0;
         self.ahead = IdSet::new();
         self.rows.clear();
@@ -440,11 +453,10 @@ impl LaneState {
 
     /// The unsettled messages of the same key that come before a message.
     pub(crate) fn earlier_of_key(&self, id: i64) -> Vec<i64> {
-        let key_of = |entry: &Entry| entry.row.as_ref().and_then(|row| row.key.clone());
         let Some(entry) = self.rows.get(&id) else {
             return Vec::new();
         };
-        let Some(key) = key_of(entry) else {
+        let Some(key) = entry.key() else {
             return Vec::new();
         };
         let place = (entry.rank, id);
@@ -452,7 +464,7 @@ impl LaneState {
             .rows
             .iter()
             .filter(|(id, entry)| (entry.rank, **id) < place);
-        let of_key = earlier.filter(|(_, entry)| key_of(entry).as_ref() == Some(&key));
+        let of_key = earlier.filter(|(_, entry)| entry.key() == Some(key));
         of_key.map(|(id, _)| *id).collect()
     }
 
@@ -620,6 +632,7 @@ impl LaneState {
             block_for: None,
             trial: self.trial,
             progressed: !settled.is_empty(),
+            server: Timestamp::UNIX_EPOCH,
             parks: Vec::new(),
             dead: Vec::new(),
             folded: self.folding.iter().copied().collect(),
@@ -675,6 +688,10 @@ impl Reading {
 impl Entry {
     const fn is_due(&self) -> bool {
         matches!(self.state, State::Fresh | State::Again)
+    }
+
+    fn key(&self) -> Option<&str> {
+        self.row.as_ref().and_then(|row| row.key.as_deref())
     }
 
     pub(super) fn settle(&mut self) {

@@ -14,12 +14,12 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::block::{Block, Page};
-use super::hub::{Hub, Look};
+use super::hub::{Hub, Look, LookRequest};
 use super::judge::{Item, Judgement};
 use super::lane_state::{Handed, LaneState};
 use crate::counters::Counters;
 use crate::settlement_plan::jitter;
-use crate::storage::cursors::{self, Holder, Holding};
+use crate::storage::cursors::{self, CursorUpdate, Holder, Holding};
 
 /// How often, at most, a session tells the database where its lanes stand.
 const REMEMBER_EVERY: Duration = Duration::from_secs(1);
@@ -61,6 +61,8 @@ struct Lanes {
     members: usize,
     share: usize,
     held_at: Option<Instant>,
+    /// The database may know this session as a member.
+    has_asked: bool,
     remembered_at: Option<Instant>,
     server: Option<Timestamp>,
     /// The lane to begin with next time.
@@ -284,6 +286,9 @@ impl Session {
         {
             return Ok(());
         }
+        // Asked again if this call is dropped, or fails: lanes may have been given up by then.
+        state.held_at = None;
+        state.has_asked = true;
         for _ in 0..2 {
             let give = Self::surplus(state);
             let holding = {
@@ -536,11 +541,15 @@ impl Session {
                     all.rows.extend(page.rows);
                 }
                 if all.complete || all.rows.last().is_some_and(|row| row.id >= highest) {
+                    lane.extend_span(block, &all);
+                    extended = true;
+                    break;
+                }
+                if all.rows.len() > lane.room() {
+                    lane.close_span();
                     break;
                 }
             }
-            lane.extend_span(block, &all);
-            extended = true;
         }
         Ok(extended)
     }
@@ -586,7 +595,10 @@ impl Session {
             };
             match &judgement.update {
                 Some(update) => {
-                    updates.push(update.clone());
+                    updates.push(CursorUpdate {
+                        server: state.server.unwrap_or(update.server),
+                        ..update.clone()
+                    });
                     pending.push((lane, judgement));
                     // Until the answer is here: this call may be dropped, or fail.
                     of_lane.suspect = true;
@@ -663,8 +675,15 @@ impl Session {
             for lane in conflicts {
                 open.extend(by_lane.remove(&lane).unwrap_or_default());
             }
-            // A caller's transaction may have settled something there.
+            // A caller's transaction may have settled something there, or the server be another.
             self.note_settled_elsewhere(&mut state).await?;
+            let request = LookRequest {
+                subscription: scope.subscription,
+                floor: i64::MAX,
+            };
+            let look = self.hub.look(request, true).await?;
+            self.follow_server(&mut state, &look, scope.options.max_stalls)
+                .await?;
         }
         // Outrun again and again: nothing of these took effect.
         outcomes.extend(open.iter().map(|item| (item.0, Outcome::Fenced)));
@@ -735,7 +754,7 @@ impl Session {
     /// Gives everything back and all lanes up.
     pub(crate) async fn leave(&self) -> Result<()> {
         let mut state = self.state.lock().await;
-        if state.held_at.is_none() && state.lanes.is_empty() {
+        if !state.has_asked {
             return Ok(());
         }
         self.reread(&mut state).await?;

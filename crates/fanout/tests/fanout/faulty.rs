@@ -30,6 +30,8 @@ pub(crate) enum Call {
 pub(crate) struct Faults {
     planned: Arc<Mutex<HashMap<Call, Vec<ErrorKind>>>>,
     delays: Arc<Mutex<HashMap<Call, Duration>>>,
+    /// Held by calls of members, where an engine does one at a time.
+    turn: Arc<Mutex<Option<Arc<tokio::sync::Mutex<()>>>>>,
 }
 
 impl Faults {
@@ -54,6 +56,12 @@ impl Faults {
         self.delays.lock().unwrap().insert(call, by);
     }
 
+    /// Lets the engine do one call of its members at a time, as one does that keeps what is in hand in
+    /// memory.
+    pub(crate) fn one_at_a_time(&self) {
+        *self.turn.lock().unwrap() = Some(Arc::default());
+    }
+
     fn next(&self, call: Call) -> Option<ErrorKind> {
         self.planned.lock().unwrap().get_mut(&call)?.pop()
     }
@@ -61,6 +69,11 @@ impl Faults {
     /// Does `work`, unless it is to fail. An outcome that is to be unknown is that of work that
     /// was done.
     async fn around<T>(&self, call: Call, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let turn = self.turn.lock().unwrap().clone();
+        let _turn = match &turn {
+            Some(turn) if call != Call::Heartbeat => Some(turn.lock().await),
+            _ => None,
+        };
         let Some(kind) = self.next(call) else {
             let done = work.await;
             let delay = self.delays.lock().unwrap().get(&call).copied();
