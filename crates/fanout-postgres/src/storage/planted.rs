@@ -77,7 +77,11 @@ fn patches(mistake: Mistake) -> &'static [Patch] {
         )],
         Mistake::SettlesTwice => &[(
             "fanout.commit_cursors",
-            &[("AND f.id <> ALL (known_ids))", "AND false)")],
+            &[(
+                "                    AND NOT EXISTS (SELECT FROM unnest(known_places, known_ids) AS k (place, id)
+                        WHERE k.place = u.place AND k.id = f.id))",
+                "                    AND false)",
+            )],
         )],
         Mistake::StartsOffByOne => &[(
             "fanout.create_cursors",
