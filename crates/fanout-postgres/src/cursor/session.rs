@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use fanout_core::{
-    CursorReceipt, Extension, GroupIndex, Lane, Ordering, Outcome, Result, Scope, Timestamp,
-    Verdict,
+    CursorReceipt, Error, ErrorKind, Extension, GroupIndex, Lane, Ordering, Outcome, Result, Scope,
+    Timestamp, Verdict,
 };
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::block::{Block, Page};
@@ -61,6 +62,8 @@ struct Lanes {
     members: usize,
     share: usize,
     held_at: Option<Instant>,
+    /// What it was asked, while the answer is not here.
+    asking: Option<JoinHandle<Result<Holding>>>,
     /// The database may know this session as a member.
     has_asked: bool,
     remembered_at: Option<Instant>,
@@ -291,22 +294,7 @@ impl Session {
         state.has_asked = true;
         for _ in 0..2 {
             let give = Self::surplus(state);
-            let holding = {
-                // What is in memory alone must stay in the database.
-                let lanes = state.lanes.values();
-                let standing = lanes.flat_map(LaneState::unstored_ticks).min();
-                let connection = &mut *self.hub.pool().get().await?;
-                let term = self.term(lease);
-                cursors::hold(
-                    connection,
-                    &self.holder(),
-                    term,
-                    &give,
-                    standing,
-                    self.hub.now(),
-                )
-                .await?
-            };
+            let holding = self.ask(state, &give, self.term(lease)).await?;
             for lane in &give {
                 state.lanes.remove(lane);
             }
@@ -317,6 +305,44 @@ impl Session {
         }
         state.held_at = Some(Instant::now());
         Ok(())
+    }
+
+    /// Asks the database for lanes, in a task of its own: what a call that was dropped has asked must not
+    /// come to the database after what a later one asks.
+    async fn ask(&self, state: &mut Lanes, give: &[Lane], term: Duration) -> Result<Holding> {
+        Self::answered(state).await.ok();
+        // What is in memory alone must stay in the database.
+        let lanes = state.lanes.values();
+        let standing = lanes.flat_map(LaneState::unstored_ticks).min();
+        let (pool, now, give) = (self.hub.pool().clone(), self.hub.now(), give.to_vec());
+        let (subscription, group) = (self.scope.subscription, self.scope.group);
+        let (owner, name) = (self.owner.clone(), self.name.clone());
+        state.asking = Some(tokio::spawn(async move {
+            let holder = Holder {
+                subscription,
+                group,
+                owner: &owner,
+                name: &name,
+            };
+            let connection = &mut *pool.get().await?;
+            cursors::hold(connection, &holder, term, &give, standing, now).await
+        }));
+        Self::answered(state).await
+    }
+
+    /// What the database said to what was asked last, by this call or one that was dropped.
+    async fn answered(state: &mut Lanes) -> Result<Holding> {
+        let answer = match &mut state.asking {
+            Some(asking) => asking.await.ok(),
+            None => None,
+        };
+        state.asking = None;
+        answer.unwrap_or_else(|| {
+            Err(Error::new(
+                ErrorKind::Closed,
+                "the runtime that the engine ran on is gone",
+            ))
+        })
     }
 
     /// Lanes with nothing in hand that are more than the fair share.
@@ -757,6 +783,7 @@ impl Session {
         if !state.has_asked {
             return Ok(());
         }
+        Self::answered(&mut state).await.ok();
         self.reread(&mut state).await?;
         self.tell(&mut state, true).await?;
         let connection = &mut *self.hub.pool().get().await?;
