@@ -68,14 +68,14 @@ pub(crate) fn in_the_middle() -> Vec<Play> {
     let mut plays: Vec<Play> = MODES
         .map(|mode| {
             Play::new("subscribe stopped behind its tick", mode)
-                .daily(mode == MODES[0])
+                .daily(mode == MODES[1])
                 .session([Begin(ReadCommitted), Insert { keyed: false }, Commit])
                 .session([
                     Subscribe(Unordered, Start::Now),
                     Fetch(Unordered, 10),
                     Settle,
                 ])
-                .session([Hold(Membership), Publish { keyed: false }, Commit])
+                .session([Hold(Membership), Tick { wait: false }, Commit])
                 .must_see([Sight::Blocked])
         })
         .into();

@@ -164,7 +164,7 @@ pub(super) const ADVANCES_OVER_WHAT_IS_OWED: Flaw = Flaw {
 };
 
 pub(super) const SEEK_KEEPS_CURSORS: Flaw = Flaw {
-    name: "cursors of a cancelled group stay",
+    name: "cursors stay when a group is cancelled or sought",
     function: "drop_cursors",
     edits: &[(
         "    DELETE FROM fanout.outbox_subscription_offsets o WHERE o.topic_id = topic AND o.group_index = grp;\n",
