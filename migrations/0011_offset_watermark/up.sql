@@ -234,8 +234,11 @@ BEGIN
     in_progress := ARRAY(SELECT pg_snapshot_xip(prev.snapshot));
     SELECT greatest(w.decided_id, prev.decided_id) INTO decided
     FROM fanout.outbox_topic_watermarks w WHERE w.topic_id = %1$s;
-    -- A tick that a crash takes back was no cursor's: whatever commits later is on disk later.
-    PERFORM set_config('synchronous_commit', 'off', true);
+    -- A tick that a crash takes back was no cursor's: whatever commits later is on disk later. Not in a
+    -- transaction of somebody's, who may go on to write.
+    IF statement_timestamp() = transaction_timestamp() THEN
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
     WITH fresh AS MATERIALIZED (
         -- The order pins the index on tx.
         (SELECT o.id, o.tracked FROM fanout.outbox_%1$s o
