@@ -50,6 +50,16 @@ struct Shared {
     hubs: Mutex<HashMap<TopicId, Weak<Hub>>>,
 }
 
+/// Members hold the handle, so there are none any more. Sessions of members that were dropped are kept by
+/// their hubs, and keep these and the pool.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for hub in self.hubs.get_mut().values().filter_map(Weak::upgrade) {
+            hub.forget_all();
+        }
+    }
+}
+
 impl PostgresBackend {
     /// Opens the engine on a pool of its own, with the defaults of [`PostgresBuilder`].
     ///

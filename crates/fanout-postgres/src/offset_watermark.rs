@@ -106,6 +106,7 @@ impl Drop for OffsetWatermark {
     fn drop(&mut self) {
         if let Some(session) = self.session.get_mut() {
             session.abandon();
+            self.hub.tidy();
         }
     }
 }

@@ -383,6 +383,22 @@ impl Hub {
             .retain(|other| !Arc::ptr_eq(other, session));
     }
 
+    /// Forgets all sessions.
+    pub(crate) fn forget_all(&self) {
+        self.sessions.lock().clear();
+    }
+
+    /// Forgets what nobody can ask for any more, now that a member was dropped: with the last one that
+    /// fetches goes the cache.
+    pub(crate) fn tidy(&self) {
+        let now = self.moment();
+        let mut sessions = self.sessions.lock();
+        sessions.retain(|session| !session.is_over(now));
+        if sessions.iter().all(|session| session.is_abandoned()) {
+            self.cache.clear();
+        }
+    }
+
     /// The session that owns a group's lane at this epoch, members that were dropped included.
     pub(crate) fn owner(&self, group: GroupIndex, lane: Lane, epoch: i64) -> Option<Arc<Session>> {
         let sessions = self.sessions.lock();

@@ -7,7 +7,7 @@ use fanout_core::{Backend, BackendExt, CompletionMode, JoinOptions, ManualClock,
 use fanout_postgres::PostgresBackend;
 
 use crate::readers::HANG;
-use crate::support::{connect, group, in_mode, messages, migrated, topic};
+use crate::support::{connect, group, in_mode, messages, migrated, open, topic};
 
 /// Two that came back together, each removing what was left of the other, were a deadlock.
 #[tokio::test]
@@ -50,4 +50,39 @@ async fn whoever_takes_lanes_does_not_wait_for_a_former_owner_that_comes_back() 
     let left = "SELECT count(*) FROM fanout.outbox_group_members WHERE name = 'former'";
     let left: i64 = back.query_one(left, &[]).await.unwrap().get(0);
     assert_eq!(left, 0, "what was left is removed by the next who comes by");
+}
+
+/// What a dropped member fetched can be settled by others of its process, so its session is kept; but not
+/// longer than the engine.
+#[tokio::test]
+async fn an_engine_that_is_dropped_closes_its_connections_whatever_its_members_held() {
+    let database = migrated().await;
+    let backend = open(&database).await;
+    let mode = in_mode(CompletionMode::OffsetWatermark);
+    backend.create_topic(&topic("t"), mode).await.unwrap();
+    backend
+        .subscribe_from_now(&topic("t"), &group("g"))
+        .await
+        .unwrap();
+    backend.publish(&topic("t"), messages(3)).await.unwrap();
+    let member = backend.join_group(&topic("t"), &group("g")).await.unwrap();
+    assert_eq!(member.fetch(3).await.unwrap().deliveries.len(), 3);
+    drop(member);
+    drop(backend);
+    let watcher = connect(database.url()).await;
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    let gone = async {
+        while watcher
+            .query_one(others, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+            > 0
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    let gone = tokio::time::timeout(HANG, gone).await;
+    gone.expect("no connection stays open");
 }

@@ -73,10 +73,14 @@ impl Session {
         self.abandoned.store(true, Relaxed);
     }
 
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Relaxed)
+    }
+
     /// Whether nothing can come of it any more: nobody fetches with it, and its leases have ended.
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         let owned = self.owned.read();
-        self.abandoned.load(Relaxed) && owned.values().all(|(_, expires_at)| *expires_at <= now)
+        self.is_abandoned() && owned.values().all(|(_, expires_at)| *expires_at <= now)
     }
 
     const fn untracked(&self) -> bool {
