@@ -1,5 +1,7 @@
 //! What a benchmark runs on.
 
+use std::path::PathBuf;
+
 use fanout_postgres::Migrator;
 use fanout_testpg::{Cluster, Profile};
 use tokio::task::spawn_blocking;
@@ -91,6 +93,14 @@ impl Place {
         match &self.server {
             Server::Given(_) => None,
             Server::Throwaway { cluster, .. } => cluster.pid(),
+        }
+    }
+
+    /// Where the files of a throwaway server are.
+    pub(crate) fn data_dir(&self) -> Option<PathBuf> {
+        match &self.server {
+            Server::Given(_) => None,
+            Server::Throwaway { cluster, .. } => Some(cluster.data_dir()),
         }
     }
 

@@ -184,7 +184,12 @@ impl Backend for PostgresBackend {
     }
 
     async fn migrate_topic(&self, topic: &TopicName, mode: CompletionMode) -> Result<Topic> {
-        topics::set_mode(&mut *self.connection().await?, topic, mode).await
+        let mut connection = self.connection().await?;
+        let present = topics::get(&mut connection, topic).await?;
+        if present.config.completion_mode == mode {
+            return Ok(present);
+        }
+        topics::set_mode(&mut connection, topic, mode).await
     }
 
     async fn remaining(

@@ -110,7 +110,12 @@ impl PostgresMember {
         // Rows, or what only a claim of rows looks after.
         let has_rows = (look.tracked || look.folding || !look.caught_up)
             && (look.tracks || !planted!(ForgetsOldPath));
-        let cursor_has_work = has_rows && self.cursors.is_ready(&look, scope, limit).await?;
+        let mut cursor_has_work = has_rows && self.cursors.is_ready(&look, scope, limit).await?;
+        if has_rows && !cursor_has_work {
+            // Rows may fill every fetch, and then nothing else here would ask for a tick.
+            self.cursors.tick().await?;
+            cursor_has_work = self.cursors.is_ready(&look, scope, limit).await?;
+        }
         let turn = self.paths.write().next_turn();
         let rows_limit = match (has_rows, cursor_has_work) {
             (false, _) => 0,
@@ -122,6 +127,10 @@ impl PostgresMember {
             claimed = self.fetch_tracked(scope, rows_limit).await?;
         }
         let room = limit - claimed.fetched.deliveries.len();
+        if room == 0 && !cursor_has_work {
+            let nothing = look.tracks && self.cursors.is_idle(scope);
+            self.paths.write().note(scope, nothing);
+        }
         let reads = room > 0 && !(look.tracks && planted!(ForgetsOldPath));
         if reads && claimed.status == SubscriptionStatus::Active {
             let more = self.cursors.claim_after(&look, scope, room).await?;

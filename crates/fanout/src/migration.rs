@@ -33,6 +33,7 @@ pub struct Migration<'a, B: ?Sized> {
     backend: &'a B,
     topic: TopicName,
     to: CompletionMode,
+    changed: bool,
 }
 
 /// How far a topic has come.
@@ -45,13 +46,14 @@ pub struct MigrationProgress {
 }
 
 impl MigrationProgress {
-    /// How much all groups owe together.
+    /// How much the groups that count owe together: those that are active or paused.
     #[must_use]
     pub fn messages(&self) -> u64 {
-        self.groups.iter().map(|group| group.messages).sum()
+        let counting = self.groups.iter().filter(|group| group.status.counts());
+        counting.map(|group| group.messages).sum()
     }
 
-    /// Whether nothing of the other mode is left.
+    /// Whether nothing of the other mode is left for a group that counts.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.messages() == 0
@@ -64,12 +66,21 @@ impl<'a, B: Backend + ?Sized> Migration<'a, B> {
     /// # Errors
     /// Those of [`Backend::migrate_topic`].
     pub async fn start(backend: &'a B, topic: &TopicName, to: CompletionMode) -> Result<Self> {
+        let before = backend.topic(topic).await?.config.completion_mode;
         backend.migrate_topic(topic, to).await?;
         Ok(Self {
             backend,
             topic: topic.clone(),
             to,
+            changed: before != to,
         })
+    }
+
+    /// Whether the topic was in the other mode before. If not, this changed nothing; what is left may
+    /// be of an earlier change.
+    #[must_use]
+    pub const fn has_changed(&self) -> bool {
+        self.changed
     }
 
     /// The mode that was asked for.
@@ -96,8 +107,8 @@ impl<'a, B: Backend + ?Sized> Migration<'a, B> {
     /// Waits until nothing of the former mode is left, or somebody has moved the topic back; returns the
     /// last progress.
     ///
-    /// It asks every 50 ms to 2 s, and goes on after failures that pass. A group that is paused, or
-    /// that nobody consumes for, keeps it waiting. A publisher that was open across the change may add
+    /// It asks every 50 ms to 2 s, and goes on after failures that pass. It may be dropped at any
+    /// point. A group that is paused, or that nobody consumes for, keeps it waiting. A publisher that was open across the change may add
     /// to the former mode even afterwards; what it adds drains like the rest.
     ///
     /// # Errors

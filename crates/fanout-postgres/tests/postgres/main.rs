@@ -9,6 +9,7 @@ mod durability;
 mod isolation;
 mod long_transactions;
 mod m1_migrations;
+mod mode_changes;
 mod plans;
 mod publishing;
 mod readers;

@@ -23,6 +23,7 @@ pub(crate) enum Call {
     Heartbeat,
     Leave,
     Maintain,
+    Remaining,
 }
 
 /// What is to fail, and how, and which answers come late.
@@ -115,7 +116,8 @@ impl Backend for Faulty {
         topic: &TopicName,
         mode: CompletionMode,
     ) -> Result<Vec<GroupRemaining>> {
-        self.inner.remaining(topic, mode).await
+        let remaining = self.inner.remaining(topic, mode);
+        self.faults.around(Call::Remaining, remaining).await
     }
 
     async fn topic(&self, topic: &TopicName) -> Result<Topic> {
