@@ -29,6 +29,10 @@
 //! | `Fold`, `Sweep` | `fold`, `sweep_lane_settlements` |
 //! | `EndLaneLease`, `EndLease`, `Unblock` | the clock passes `expires_at`, `until`, `blocked_until` |
 //!
+//! In two places the model is not the engine that it was made from, but mended: `Reread` raises the version, and
+//! `Execute` keeps the settlement of a message that is parked. [`RereadsWithoutFence`](mistake::Mistake) and
+//! `FoldsParkedByCursor` are that engine.
+//!
 //! Some steps are left out or joined where that hides no order:
 //!
 //! - A receipt that is stale for good goes at once: whoever uses it is told, and nothing changes.
