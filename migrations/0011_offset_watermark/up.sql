@@ -627,12 +627,7 @@ BEGIN
             dead_errors, moment);
     END IF;
     IF cardinality(fold_ids) > 0 THEN
-        DELETE FROM fanout.outbox_settlements f
-        USING (SELECT topic AS topic_id, groups[u.place] AS group_index, lanes[u.place] AS lane, u.id
-            FROM unnest(fold_places, fold_ids) AS u (place, id)
-            WHERE moved[u.place] OFFSET 0) u
-        WHERE f.topic_id = u.topic_id AND f.group_index = u.group_index AND f.id = u.id
-            AND f.lane = u.lane;
+        PERFORM fanout.forget_settled(topic, groups, lanes, moved, fold_places, fold_ids);
     END IF;
     RETURN NEXT;
 END
@@ -654,6 +649,24 @@ LANGUAGE sql VOLATILE AS $$
     SET attempts = excluded.attempts, stalls = excluded.stalls, parked = true,
         available_at = excluded.available_at, last_error = excluded.last_error,
         lease_token = NULL, leased_until = NULL
+$$;
+
+-- Removes settlements of callers' transactions that cursors have passed. That of a message which is parked
+-- stays, for its tracking row.
+CREATE FUNCTION fanout.forget_settled(
+    topic int, groups smallint[], lanes smallint[], moved boolean[], places int[], ids bigint[]
+) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_variable
+BEGIN
+    DELETE FROM fanout.outbox_settlements f
+    USING (SELECT topic AS topic_id, groups[u.place] AS group_index, lanes[u.place] AS lane, u.id
+        FROM unnest(places, ids) AS u (place, id)
+        WHERE moved[u.place] OFFSET 0) u
+    WHERE f.topic_id = u.topic_id AND f.group_index = u.group_index AND f.id = u.id AND f.lane = u.lane
+        AND NOT EXISTS (SELECT FROM fanout.outbox_consumer_groups t
+            WHERE t.topic_id = topic AND t.group_index = u.group_index AND t.id = u.id AND t.parked);
+END
 $$;
 
 -- Copies messages that a cursor has given up to the dead letters.
@@ -678,19 +691,33 @@ BEGIN
 END
 $$;
 
--- Reads the cursors of a member's lanes again.
-CREATE FUNCTION fanout.read_cursors(topic int, grp smallint, wanted smallint[]) RETURNS TABLE (
+-- Reads the cursors of a group's lanes again, for a member that does not know what became of its commits.
+-- Those that have the member's epochs get another version first: a commit that has yet to happen, because its
+-- caller went away, must not happen after this.
+CREATE FUNCTION fanout.reread_cursors(topic int, grp smallint, wanted smallint[], epochs bigint[])
+RETURNS TABLE (
     lane smallint, epoch bigint, version bigint, tick bigint, snapshot text, through_tick bigint,
     through_snapshot text, last_id bigint, settled_ahead text, failures text,
     blocked_until timestamptz, stalls int, trial_id bigint
 )
-LANGUAGE sql VOLATILE SET enable_seqscan = off SET jit = off AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM FROM fanout.outbox_subscription_offsets o
+    WHERE o.topic_id = topic AND o.group_index = grp AND o.lane = ANY (wanted)
+    ORDER BY o.lane FOR NO KEY UPDATE;
+    UPDATE fanout.outbox_subscription_offsets o SET version = o.version + 1
+    FROM unnest(wanted, epochs) AS u (lane, epoch)
+    WHERE o.topic_id = topic AND o.group_index = grp AND o.lane = u.lane AND o.epoch = u.epoch;
+    -- A later statement: the ticks that they stand at now may be newer than what the first one saw.
+    RETURN QUERY
     SELECT o.lane, o.epoch, o.version, o.tick, a.snapshot::text, o.through_tick, b.snapshot::text,
         o.last_id, o.settled_ahead::text, o.failures::text, o.blocked_until, o.stalls, o.trial_id
     FROM fanout.outbox_subscription_offsets o
     JOIN fanout.outbox_ticks a ON a.topic_id = o.topic_id AND a.tick = o.tick
     JOIN fanout.outbox_ticks b ON b.topic_id = o.topic_id AND b.tick = o.through_tick
-    WHERE o.topic_id = topic AND o.group_index = grp AND o.lane = ANY (wanted)
+    WHERE o.topic_id = topic AND o.group_index = grp AND o.lane = ANY (wanted);
+END
 $$;
 
 -- Makes a subscription's cursors, one per lane: at the tick that it began with when nothing before is

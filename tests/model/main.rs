@@ -29,6 +29,10 @@
 //! | `Fold`, `Sweep` | `fold`, `sweep_lane_settlements` |
 //! | `EndLaneLease`, `EndLease`, `Unblock` | the clock passes `expires_at`, `until`, `blocked_until` |
 //!
+//! The model found two flaws in the engine: before it, a cursor was read again without raising the version, and a
+//! commit removed the settlement of a message that was parked. [`RereadsWithoutFence`](mistake::Mistake) and
+//! `FoldsParkedByCursor` are that engine.
+//!
 //! Some steps are left out or joined where that hides no order:
 //!
 //! - A receipt that is stale for good goes at once: whoever uses it is told, and nothing changes.

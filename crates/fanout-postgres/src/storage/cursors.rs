@@ -324,18 +324,23 @@ pub(crate) async fn extend(
     Ok((to_timestamp(moment), lanes))
 }
 
-/// Reads the cursors of a group's lanes.
-pub(crate) async fn cursors(
+/// Reads the cursors of a group's lanes again, and fences commits that a member with these epochs has under
+/// way.
+pub(crate) async fn reread(
     connection: &mut AsyncPgConnection,
     topic: TopicId,
     group: GroupIndex,
-    lanes: &[Lane],
+    lanes: &[(Lane, i64)],
 ) -> Result<Vec<Cursor>> {
-    let lanes = numbers(lanes);
+    let (lanes, epochs): (Vec<i16>, Vec<i64>) = lanes
+        .iter()
+        .map(|(lane, epoch)| (number(*lane), *epoch))
+        .unzip();
     let binds = (
         topic.0.into_sql::<Integer>(),
         bit(group).into_sql::<SmallInt>(),
         lanes.into_sql::<Array<SmallInt>>(),
+        epochs.into_sql::<Array<BigInt>>(),
     );
     let rows: Vec<CursorColumns> = call::<
         (
@@ -354,10 +359,10 @@ pub(crate) async fn cursors(
             Nullable<BigInt>,
         ),
         _,
-    >("read_cursors", binds)
+    >("reread_cursors", binds)
     .load(connection)
     .await
-    .reading()?;
+    .committing()?;
     rows.into_iter().map(CursorColumns::cursor).collect()
 }
 

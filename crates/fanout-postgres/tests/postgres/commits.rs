@@ -219,3 +219,107 @@ async fn more_transactions_than_connections_settle() {
     }
     assert_eq!(owed(&backend, &topic("t"), &group("g")).await, []);
 }
+
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
+/// Waits for a count to reach a number.
+async fn until(client: &Client, count: &str, number: i64) {
+    let reached = async {
+        while value::<i64>(client, count).await < number {
+            tokio::task::yield_now().await;
+        }
+    };
+    let reached = tokio::time::timeout(HANG, reached).await;
+    reached.unwrap_or_else(|_| panic!("{count}: {number} were expected"));
+}
+
+/// Keeps the cursors of the only group from moving.
+async fn hold_cursors(holder: &Client) {
+    let hold = "BEGIN; SELECT FROM fanout.outbox_subscription_offsets FOR UPDATE";
+    holder.batch_execute(hold).await.unwrap();
+}
+
+/// A call is dropped while its commit waits in the database. The next fetch reads the cursor again; were the
+/// commit to happen after that, it would take for finished what that fetch hands out.
+#[tokio::test]
+async fn a_commit_whose_caller_has_gone_does_not_happen_after_the_cursor_was_read_again() {
+    let database = migrated().await;
+    let backend = open(&database).await;
+    one_lane(&backend, &["g"]).await;
+    let (client, holder) = (connect(database.url()).await, connect(database.url()).await);
+    backend.publish(&topic("t"), messages(1)).await.unwrap();
+    let member = join(&backend, "t", "g").await;
+    let first = take(&*member, 1).await;
+    hold_cursors(&holder).await;
+    {
+        let mut settling = pin!(member.done(&first[0]));
+        begin(&mut settling).await;
+        until(&client, WAITING, 1).await;
+    }
+    backend.publish(&topic("t"), messages(1)).await.unwrap();
+    let fetching = tokio::spawn({
+        let member = member.clone();
+        async move { take(&*member, 1).await }
+    });
+    // It has what is new already, or it waits behind the commit.
+    while !fetching.is_finished() && value::<i64>(&client, WAITING).await < 2 {
+        tokio::task::yield_now().await;
+    }
+    holder.batch_execute("COMMIT").await.unwrap();
+    let second = fetching.await.unwrap();
+    until(
+        &client,
+        "SELECT count(*) FROM fanout.outbox_subscription_offsets WHERE version > 1",
+        1,
+    )
+    .await;
+    assert_eq!(
+        member.fetch(9).await.unwrap().deliveries.len(),
+        0,
+        "all is in hand or settled"
+    );
+    member.done(&second[0]).await.expect("it is in hand");
+    assert_eq!(owed(&backend, &topic("t"), &group("g")).await, []);
+}
+
+/// A failure is dropped while its commit waits, and parks the message; a caller's transaction that began before
+/// settles it. The member, which does not know that it was parked, must leave that settlement alone.
+#[tokio::test]
+async fn a_settlement_of_a_message_that_a_lost_failure_parked_stays() {
+    let database = migrated().await;
+    let backend = open(&database).await;
+    one_lane(&backend, &["g"]).await;
+    let (client, holder) = (connect(database.url()).await, connect(database.url()).await);
+    backend.publish(&topic("t"), messages(2)).await.unwrap();
+    let member = join(&backend, "t", "g").await;
+    let held = take(&*member, 2).await;
+    let mut tx = backend.begin().await.unwrap();
+    backend
+        .settle_in(tx.tx(), &[held[0].receipt])
+        .await
+        .unwrap();
+    hold_cursors(&holder).await;
+    {
+        let mut failing = pin!(member.fail(&held[0], "slow"));
+        for _ in 0..1000 {
+            begin(&mut failing).await;
+            if value::<i64>(&client, WAITING).await > 0 {
+                break;
+            }
+        }
+        until(&client, WAITING, 1).await;
+    }
+    holder.batch_execute("COMMIT").await.unwrap();
+    let parked = "SELECT count(*) FROM fanout.outbox_consumer_groups WHERE parked";
+    until(&client, parked, 1).await;
+    tx.commit().await.unwrap();
+    member.done(&held[1]).await.expect("it is in hand");
+    let again = member.fetch(9).await.unwrap().deliveries;
+    assert_eq!(again.len(), 0, "the transaction has settled it");
+    for _ in 0..3 {
+        backend.maintain().await.unwrap();
+    }
+    assert_eq!(owed(&backend, &topic("t"), &group("g")).await, []);
+    assert_eq!(value::<i64>(&client, parked).await, 0);
+}

@@ -43,11 +43,11 @@ impl Session {
             };
             !lane.ticks().iter().all(is_there)
         };
-        let lost: Vec<Lane> = state
+        let lost: Vec<(Lane, i64)> = state
             .lanes
             .values()
             .filter(|lane| gone(lane))
-            .map(|lane| lane.lane)
+            .map(|lane| (lane.lane, lane.epoch))
             .collect();
         let cursors = self.cursors(&lost).await?;
         for cursor in cursors {
@@ -172,18 +172,18 @@ impl Session {
             .collect();
     }
 
-    pub(super) async fn cursors(&self, lanes: &[Lane]) -> Result<Vec<cursors::Cursor>> {
+    pub(super) async fn cursors(&self, lanes: &[(Lane, i64)]) -> Result<Vec<cursors::Cursor>> {
         if lanes.is_empty() {
             return Ok(Vec::new());
         }
         let connection = &mut *self.hub.pool().get().await?;
-        cursors::cursors(connection, self.hub.topic(), self.group(), lanes).await
+        cursors::reread(connection, self.hub.topic(), self.group(), lanes).await
     }
 
     /// Reads the cursors again of which it is not known whether a commit moved them.
     pub(super) async fn reread(&self, state: &mut Lanes) -> Result<()> {
         let suspects = state.lanes.values().filter(|lane| lane.suspect);
-        let suspects: Vec<Lane> = suspects.map(|lane| lane.lane).collect();
+        let suspects: Vec<(Lane, i64)> = suspects.map(|lane| (lane.lane, lane.epoch)).collect();
         if suspects.is_empty() {
             return Ok(());
         }
@@ -193,7 +193,7 @@ impl Session {
             .into_iter()
             .map(|cursor| (cursor.lane, cursor))
             .collect();
-        for lane in suspects {
+        for (lane, _) in suspects {
             let Some(state_of) = state.lanes.get_mut(&lane) else {
                 continue;
             };
