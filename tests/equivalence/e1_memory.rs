@@ -1,9 +1,9 @@
 //! The memory engine against the acceptor, and its two modes against each other.
 
-use crate::acceptor::Violation;
-use crate::campaign::Campaign;
-use crate::subject::on_memory;
-use crate::terms::Terms;
+use fanout_tests::acceptor::Violation;
+use fanout_tests::campaign::Campaign;
+use fanout_tests::subject::on_memory;
+use fanout_tests::terms::Terms;
 
 #[test]
 fn e1_memory_does_what_the_acceptor_allows_in_both_modes() {

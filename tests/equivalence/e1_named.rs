@@ -2,12 +2,13 @@
 
 use fanout_core::CompletionMode;
 
-use crate::acceptor::{Checked, Ending};
-use crate::history::History;
 use crate::named::{Named, named};
-use crate::reader::Order;
-use crate::subject::{Postgres, on_memory};
-use crate::terms::Terms;
+use crate::postgres::Postgres;
+use fanout_tests::acceptor::{Checked, Ending};
+use fanout_tests::history::History;
+use fanout_tests::reader::Order;
+use fanout_tests::subject::on_memory;
+use fanout_tests::terms::Terms;
 
 /// Each history in each order of delivery.
 fn in_every_order() -> impl Iterator<Item = (Order, Named)> {

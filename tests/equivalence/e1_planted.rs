@@ -2,11 +2,11 @@
 
 use fanout_core::CompletionMode;
 
-use crate::campaign::{Campaign, Failure};
-use crate::coverage::Seen;
 use crate::planted::{Flaw, FlawedBackend};
-use crate::subject::on_memory;
-use crate::terms::Terms;
+use fanout_tests::campaign::{Campaign, Failure};
+use fanout_tests::coverage::Seen;
+use fanout_tests::subject::on_memory;
+use fanout_tests::terms::Terms;
 
 fn hunt(
     flaw: Flaw,

@@ -2,10 +2,11 @@
 
 use fanout_core::CompletionMode;
 
-use crate::acceptor::Violation;
-use crate::campaign::Campaign;
-use crate::coverage::Coverage;
-use crate::subject::{Postgres, on_memory};
+use crate::postgres::Postgres;
+use fanout_tests::acceptor::Violation;
+use fanout_tests::campaign::Campaign;
+use fanout_tests::coverage::Coverage;
+use fanout_tests::subject::on_memory;
 
 fn must_equal_memory(mode: CompletionMode, regressions: &'static str) -> Coverage {
     let runtime = tokio::runtime::Builder::new_multi_thread()

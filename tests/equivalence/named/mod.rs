@@ -6,10 +6,10 @@ mod positions;
 mod settlements;
 mod transactions;
 
-use crate::handler::{Handler, Handling};
-use crate::history::History;
-use crate::op::{Batch, Expire, Keys, Op, Pick, Purpose, Source, Start, Tick};
-use crate::reader::{Channel, LeaseLength, Order, Reader};
+use fanout_tests::handler::{Handler, Handling};
+use fanout_tests::history::History;
+use fanout_tests::op::{Batch, Expire, Keys, Op, Pick, Purpose, Source, Start, Tick};
+use fanout_tests::reader::{Channel, LeaseLength, Order, Reader};
 
 /// What happens, and a history of it.
 pub(crate) type Named = (&'static str, History);
