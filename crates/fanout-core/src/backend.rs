@@ -6,9 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    DeadLetter, DeleteTopic, GroupName, GroupStats, MaintenanceReport, Member, MemberName,
-    MessageAccounting, MessageId, NewMessage, Result, StartPosition, Subscribe, Subscription,
-    Topic, TopicConfig, TopicName, TopicUpdate, Watermark,
+    CompletionMode, DeadLetter, DeleteTopic, GroupName, GroupStats, MaintenanceReport, Member,
+    MemberName, MessageAccounting, MessageId, NewMessage, Result, StartPosition, Subscribe,
+    Subscription, Topic, TopicConfig, TopicName, TopicUpdate, Watermark,
 };
 
 /// An engine: topics, subscriptions, publishing, and the way to consume.
@@ -41,6 +41,22 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// Errors: [`TopicNotFound`](crate::ErrorKind::TopicNotFound),
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput).
     async fn update_topic(&self, topic: &TopicName, update: TopicUpdate) -> Result<Topic>;
+
+    /// Changes how a topic accounts for the messages that are published from now on, and returns the
+    /// topic as it is then; to the mode that it has, it changes nothing.
+    ///
+    /// Nothing is copied, and nobody stops or waits: each message keeps the accounting that it was
+    /// published with and drains there, and fetches read both. So it may be changed, and changed back,
+    /// at any moment.
+    ///
+    /// Errors: [`TopicNotFound`](crate::ErrorKind::TopicNotFound).
+    ///
+    /// # To ensure correctness
+    /// - A publish that begins after it returned follows the new mode. One that began before follows
+    ///   either, also when it commits much later.
+    /// - What each group owes is the same before and after, and receipts stay valid, whatever their form.
+    /// - Of concurrent calls one is the last, and its mode holds.
+    async fn migrate_topic(&self, topic: &TopicName, mode: CompletionMode) -> Result<Topic>;
 
     /// Reads a topic.
     ///

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fanout_core::{
-    Backend, DeadLetter, DeleteTopic, GroupName, GroupStats, JoinOptions, MaintenanceReport,
-    Member, MessageAccounting, MessageId, NewMessage, Result, Semantics, StartPosition, Subscribe,
-    Subscription, SubscriptionEvent, Topic, TopicConfig, TopicName, TopicUpdate, Watermark,
+    Backend, CompletionMode, DeadLetter, DeleteTopic, GroupName, GroupStats, JoinOptions,
+    MaintenanceReport, Member, MessageAccounting, MessageId, NewMessage, Result, Semantics,
+    StartPosition, Subscribe, Subscription, SubscriptionEvent, Topic, TopicConfig, TopicName,
+    TopicUpdate, Watermark,
 };
 
 use crate::MemoryBuilder;
@@ -73,6 +74,14 @@ impl Backend for MemoryBackend {
         self.shared.step(|state, _| {
             let topic = &mut state.topic_mut(topic)?.topic;
             topic.config = update.apply(&topic.config)?;
+            Ok(topic.clone())
+        })
+    }
+
+    async fn migrate_topic(&self, topic: &TopicName, mode: CompletionMode) -> Result<Topic> {
+        self.shared.step(|state, _| {
+            let topic = &mut state.topic_mut(topic)?.topic;
+            topic.config.completion_mode = mode;
             Ok(topic.clone())
         })
     }

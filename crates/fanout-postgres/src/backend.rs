@@ -7,10 +7,10 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use diesel_async::AsyncPgConnection;
 use fanout_core::{
-    Backend, Clock, DeadLetter, DeleteTopic, Error, ErrorKind, GroupName, GroupStats, JoinOptions,
-    MaintenanceReport, Member, MemberName, MessageAccounting, MessageId, NewMessage, Result,
-    Semantics, StartPosition, Subscribe, Subscription, SubscriptionEvent, SubscriptionStatus,
-    Timestamp, Topic, TopicConfig, TopicId, TopicName, TopicUpdate, Watermark,
+    Backend, Clock, CompletionMode, DeadLetter, DeleteTopic, Error, ErrorKind, GroupName,
+    GroupStats, JoinOptions, MaintenanceReport, Member, MemberName, MessageAccounting, MessageId,
+    NewMessage, Result, Semantics, StartPosition, Subscribe, Subscription, SubscriptionEvent,
+    SubscriptionStatus, Timestamp, Topic, TopicConfig, TopicId, TopicName, TopicUpdate, Watermark,
 };
 use parking_lot::Mutex;
 
@@ -164,6 +164,10 @@ impl Backend for PostgresBackend {
 
     async fn update_topic(&self, topic: &TopicName, update: TopicUpdate) -> Result<Topic> {
         self.change_topic(topic, &update).await
+    }
+
+    async fn migrate_topic(&self, topic: &TopicName, mode: CompletionMode) -> Result<Topic> {
+        self.change_mode(topic, mode).await
     }
 
     async fn topic(&self, topic: &TopicName) -> Result<Topic> {

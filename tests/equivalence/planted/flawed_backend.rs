@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fanout_core::{
-    Backend, DeadLetter, DeleteTopic, GroupName, GroupStats, JoinOptions, MaintenanceReport,
-    Member, MessageAccounting, MessageId, NewMessage, OpenTx, Receipt, Result, Settlement,
-    StartPosition, Subscribe, Subscription, Topic, TopicConfig, TopicName, TopicUpdate,
+    Backend, CompletionMode, DeadLetter, DeleteTopic, GroupName, GroupStats, JoinOptions,
+    MaintenanceReport, Member, MessageAccounting, MessageId, NewMessage, OpenTx, Receipt, Result,
+    Settlement, StartPosition, Subscribe, Subscription, Topic, TopicConfig, TopicName, TopicUpdate,
     Transactional, Watermark,
 };
 use fanout_memory::MemoryBackend;
@@ -44,6 +44,10 @@ impl Backend for FlawedBackend {
 
     async fn update_topic(&self, topic: &TopicName, update: TopicUpdate) -> Result<Topic> {
         self.inner.update_topic(topic, update).await
+    }
+
+    async fn migrate_topic(&self, topic: &TopicName, mode: CompletionMode) -> Result<Topic> {
+        self.inner.migrate_topic(topic, mode).await
     }
 
     async fn topic(&self, topic: &TopicName) -> Result<Topic> {

@@ -3,7 +3,9 @@
 use diesel::data_types::{PgInterval, PgTimestamp};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use fanout_core::{MessageId, Result, Timestamp, Topic, TopicConfig, TopicId, TopicName};
+use fanout_core::{
+    CompletionMode, MessageId, Result, Timestamp, Topic, TopicConfig, TopicId, TopicName,
+};
 
 use super::call::{call, only};
 use super::fns::time_or_now;
@@ -209,6 +211,25 @@ pub(crate) async fn update(
         .await
         .reading()?;
     Ok(())
+}
+
+/// Changes how a topic accounts for new messages.
+///
+/// It commits by itself, so that a client that freezes holds nothing, and locks the row as publishers
+/// that lock it can bear.
+pub(crate) async fn set_mode(
+    connection: &mut AsyncPgConnection,
+    name: &TopicName,
+    mode: CompletionMode,
+) -> Result<Topic> {
+    let rows: Vec<Row> = diesel::update(topics::table.filter(topics::name.eq(name.as_str())))
+        .set(topics::completion_mode.eq(mode.as_str()))
+        .returning(Row::as_returning())
+        .load(connection)
+        .await
+        .committing()?;
+    let changed = rows.into_iter().next();
+    changed.ok_or_else(|| topic_not_found(name))?.try_into()
 }
 
 /// Locks a topic's log and accounting against everybody.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fanout::{
-    Backend, DeadLetter, DeleteTopic, Error, ErrorKind, Extension, Fetched, GroupName, GroupStats,
-    JoinOptions, MaintenanceReport, Member, MemberCounters, MemberName, MemoryBackend,
-    MessageAccounting, MessageId, NewMessage, Outcome, Receipt, Result, Settlement, StartPosition,
-    Subscribe, Subscription, Topic, TopicConfig, TopicName, TopicUpdate, Watermark,
+    Backend, CompletionMode, DeadLetter, DeleteTopic, Error, ErrorKind, Extension, Fetched,
+    GroupName, GroupStats, JoinOptions, MaintenanceReport, Member, MemberCounters, MemberName,
+    MemoryBackend, MessageAccounting, MessageId, NewMessage, Outcome, Receipt, Result, Settlement,
+    StartPosition, Subscribe, Subscription, Topic, TopicConfig, TopicName, TopicUpdate, Watermark,
 };
 
 /// Calls that can be made to fail.
@@ -90,6 +90,10 @@ impl Backend for Faulty {
 
     async fn update_topic(&self, topic: &TopicName, update: TopicUpdate) -> Result<Topic> {
         self.inner.update_topic(topic, update).await
+    }
+
+    async fn migrate_topic(&self, topic: &TopicName, mode: CompletionMode) -> Result<Topic> {
+        self.inner.migrate_topic(topic, mode).await
     }
 
     async fn topic(&self, topic: &TopicName) -> Result<Topic> {
