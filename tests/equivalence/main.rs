@@ -10,6 +10,7 @@ mod e1_memory;
 mod e1_named;
 mod e1_planted;
 mod e1_postgres;
+mod every_mode;
 mod named;
 mod planted;
 mod postgres;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use fanout_core::{CompletionMode, ManualClock, TopicName};
+use fanout_core::{ManualClock, TopicName};
 use fanout_postgres::{Migrator, PostgresBackend};
 use fanout_testpg::{Template, TestDatabase};
 
@@ -13,6 +13,7 @@ use fanout_tests::acceptor::{Checked, Ending, Violation};
 use fanout_tests::coverage::Seen;
 use fanout_tests::driver;
 use fanout_tests::history::History;
+use fanout_tests::modes::Modes;
 use fanout_tests::reader::Channel;
 use fanout_tests::subject::topic_names;
 use fanout_tests::terms::Terms;
@@ -21,6 +22,7 @@ use fanout_tests::terms::Terms;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A Postgres engine on a database of its own. Each history has topics of its own.
+#[derive(Debug)]
 pub(crate) struct Postgres {
     backend: PostgresBackend,
     clock: Arc<ManualClock>,
@@ -52,18 +54,14 @@ impl Postgres {
         }
     }
 
-    pub(crate) async fn run(
-        &self,
-        history: &History,
-        mode: CompletionMode,
-    ) -> Checked<(Ending, Seen)> {
+    pub(crate) async fn run(&self, history: &History, modes: Modes) -> Checked<(Ending, Seen)> {
         let number = self.histories.fetch_add(1, Ordering::Relaxed);
         let topics = topic_names(number);
         let run = driver::run(
             &self.backend,
             &self.clock,
             &topics,
-            Terms::postgres(mode),
+            Terms::postgres(modes),
             history,
         );
         let ended = tokio::time::timeout(PATIENCE, run)

@@ -17,6 +17,7 @@ pub enum Event {
     Blocked,
     OutOfOrder,
     Takeover,
+    ModeChangeWithBacklog,
     Seek,
     StartInThePast,
 
@@ -40,6 +41,9 @@ pub enum Event {
     /// A settlement in a transaction was out of order.
     OutOfOrderInTransaction,
     SeekBesideTransaction,
+    ModeChangeBesidePublisher,
+    /// A subscription owed messages of both kinds of accounting.
+    OwesOfBothKinds,
     RedeliveredInTransaction,
     DoomedTransaction,
     WritesBlocked,
@@ -49,7 +53,7 @@ pub enum Event {
 
 impl Event {
     /// Those that a run must have met in a tenth of its histories.
-    const REQUIRED: [Self; 13] = [
+    const REQUIRED: [Self; 14] = [
         Self::Redelivery,
         Self::StaleReceipt,
         Self::LateCommit,
@@ -61,6 +65,7 @@ impl Event {
         Self::Blocked,
         Self::OutOfOrder,
         Self::Takeover,
+        Self::ModeChangeWithBacklog,
         Self::Seek,
         Self::StartInThePast,
     ];

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use fanout_core::CompletionMode;
+
 use crate::handler::Handler;
 use crate::op::Op;
 use crate::reader::Order;
@@ -13,6 +15,8 @@ pub struct History {
     pub blocks_writes: bool,
     /// Maintenance runs while the history is drained; else fetches alone must do.
     pub maintained: bool,
+    /// The topics' mode at first, where modes are mixed.
+    pub first_mode: CompletionMode,
     /// How many lanes the topics have.
     pub lanes: u16,
     /// In which order each group of the pub/sub topic reads.
@@ -26,8 +30,13 @@ impl fmt::Debug for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "blocks_writes={} maintained={} lanes={} orders={:?} handler={:?}",
-            self.blocks_writes, self.maintained, self.lanes, self.orders, self.handler.0
+            "blocks_writes={} maintained={} first_mode={} lanes={} orders={:?} handler={:?}",
+            self.blocks_writes,
+            self.maintained,
+            self.first_mode,
+            self.lanes,
+            self.orders,
+            self.handler.0
         )?;
         for (step, op) in self.ops.iter().enumerate() {
             writeln!(f, "{:>3}. {op:?}", step + 1)?;

@@ -13,6 +13,7 @@ pub mod generate;
 pub mod handler;
 pub mod history;
 pub mod minimise;
+pub mod modes;
 pub mod op;
 pub mod published;
 pub mod reader;

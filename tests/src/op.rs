@@ -1,5 +1,7 @@
 //! The alphabet of histories.
 
+use fanout_core::CompletionMode;
+
 use crate::reader::{Channel, LeaseLength, Reader};
 
 /// One step of a history: plain data with bounded values, for proptest and for a fuzzer alike.
@@ -33,6 +35,11 @@ pub enum Op {
     /// Rolls an open transaction back.
     Rollback { tx: u8 },
 
+    /// Changes the mode of a topic, where modes are mixed; perhaps to the one that it has.
+    Migrate {
+        channel: Channel,
+        mode: CompletionMode,
+    },
     /// Subscribes, again or anew.
     Subscribe {
         reader: Reader,

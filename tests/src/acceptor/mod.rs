@@ -19,6 +19,7 @@ mod handed;
 mod incarnation;
 mod judging;
 mod leasing;
+mod migrating;
 mod observing;
 mod open_transaction;
 mod ordering;

@@ -130,6 +130,10 @@ impl Acceptor {
             let seats: Vec<_> = self.counting(self.published[*ordinal].channel).collect();
             for seat in seats {
                 let tracked = self.tracks(seat, *ordinal);
+                let mut owed = self.incarnation(seat).owed.keys();
+                if owed.any(|other| self.tracks(seat, *other) != tracked) {
+                    self.saw(Event::OwesOfBothKinds);
+                }
                 let incarnation = self.incarnation_mut(seat);
                 let late = *ordinal < incarnation.began;
                 let paused = incarnation.subscription.status == SubscriptionStatus::Paused;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use fanout_core::{
-    DeleteTopic, ErrorKind, GroupName, JoinOptions, MAX_KEY_BYTES, MessageId, NewMessage,
-    OnFailure, Ordering, StartPosition, Subscribe, SubscriptionOptions, TopicConfig, TopicName,
-    TopicUpdate, Transactional,
+    CompletionMode, DeleteTopic, ErrorKind, GroupName, JoinOptions, MAX_KEY_BYTES, MessageId,
+    NewMessage, OnFailure, Ordering, StartPosition, Subscribe, SubscriptionOptions, TopicConfig,
+    TopicName, TopicUpdate, Transactional,
 };
 
 use super::Driver;
@@ -244,6 +244,9 @@ impl<B: Transactional> Driver<'_, B> {
         expect_error("cancel", &answer, not_found)?;
         let answer = backend.heartbeat(&nowhere, &group).await;
         expect_error("heartbeat", &answer, not_found)?;
+        let mode = CompletionMode::OffsetWatermark;
+        let answer = backend.migrate_topic(&nowhere, mode).await;
+        expect_error("migrate", &answer, not_found)?;
         let answer = backend.update_topic(&nowhere, TopicUpdate::default()).await;
         expect_error("update", &answer, not_found)?;
         let answer = backend.delete_topic(&nowhere, DeleteTopic::Forced).await;

@@ -3,6 +3,7 @@
 mod bad_input;
 mod consuming;
 mod drain;
+mod migrating;
 mod observing;
 mod picking;
 mod publishing;
@@ -95,7 +96,7 @@ impl<'a, B: Transactional> Driver<'a, B> {
             };
             let config = TopicConfig {
                 semantics,
-                completion_mode: terms.mode,
+                completion_mode: terms.modes.first(history),
                 lanes: history.lanes,
                 block_writes_on_zero_subscriptions: history.blocks_writes
                     && semantics == Semantics::PubSub,
@@ -150,6 +151,7 @@ impl<'a, B: Transactional> Driver<'a, B> {
                 Some(tx) => self.rollback(tx).await,
                 None => Ok(()),
             },
+            Op::Migrate { channel, mode } => self.migrate(channel, mode).await,
             Op::Subscribe {
                 reader,
                 lease,

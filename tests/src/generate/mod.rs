@@ -14,7 +14,7 @@ use crate::history::History;
 use crate::op::{Op, Start};
 use crate::reader::{LeaseLength, Order, Reader};
 
-use ops::{handling, op};
+use ops::{handling, mode, op};
 use phrases::{phrase, some};
 
 /// Histories of at most this many ops, most of them not much shorter.
@@ -22,6 +22,7 @@ pub fn histories(max_ops: usize) -> impl Strategy<Value = History> {
     (
         prop::bool::weighted(0.15),
         any::<bool>(),
+        mode(),
         select(vec![2, 1, 3, DEFAULT_LANES]),
         orders(),
         vec(handling(), 1..=16),
@@ -33,13 +34,14 @@ pub fn histories(max_ops: usize) -> impl Strategy<Value = History> {
         ),
     )
         .prop_map(
-            move |(blocks_writes, maintained, lanes, orders, table, opening, rest)| {
+            move |(blocks_writes, maintained, first_mode, lanes, orders, table, opening, rest)| {
                 let mut ops = opening;
                 ops.extend(rest.into_iter().flatten());
                 ops.truncate(max_ops);
                 History {
                     blocks_writes,
                     maintained,
+                    first_mode,
                     lanes,
                     orders,
                     handler: Handler(table),

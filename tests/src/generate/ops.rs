@@ -1,5 +1,6 @@
 //! Single ops.
 
+use fanout_core::CompletionMode;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -9,18 +10,19 @@ use crate::reader::{Channel, LeaseLength, Reader};
 
 pub(super) fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        9 => (channel(), batch()).prop_map(|(channel, batch)| Op::Publish { channel, batch }),
-        20 => transaction(),
-        13 => subscription(),
-        38 => consumption(),
-        4 => Just(Op::Maintain),
-        9 => prop_oneof![
-            select(vec![Tick::Half, Tick::Brink]).prop_map(Op::Tick),
-            expire().prop_map(Op::Expire),
-        ],
-        1 => channel().prop_map(|channel| Op::Delete { channel }),
-        3 => select(Bad::ALL.to_vec()).prop_map(Op::Bad),
-    ]
+           9 => (channel(), batch()).prop_map(|(channel, batch)| Op::Publish { channel, batch }),
+           20 => transaction(),
+           13 => subscription(),
+           38 => consumption(),
+           4 => Just(Op::Maintain),
+    3 => (channel(), mode()).prop_map(|(channel, mode)| Op::Migrate { channel, mode }),
+           9 => prop_oneof![
+               select(vec![Tick::Half, Tick::Brink]).prop_map(Op::Tick),
+               expire().prop_map(Op::Expire),
+           ],
+           1 => channel().prop_map(|channel| Op::Delete { channel }),
+           3 => select(Bad::ALL.to_vec()).prop_map(Op::Bad),
+       ]
 }
 
 fn transaction() -> impl Strategy<Value = Op> {
@@ -65,6 +67,10 @@ fn consumption() -> impl Strategy<Value = Op> {
 
 pub(super) fn channel() -> impl Strategy<Value = Channel> {
     prop_oneof![3 => Just(Channel::PubSub), 1 => Just(Channel::Queue)]
+}
+
+pub(super) fn mode() -> impl Strategy<Value = CompletionMode> {
+    select(CompletionMode::ALL.to_vec())
 }
 
 pub(super) fn reader() -> impl Strategy<Value = Reader> {

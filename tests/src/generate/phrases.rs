@@ -5,8 +5,8 @@ use proptest::sample::select;
 
 use super::ops::{past, start};
 use super::words::{
-    end, expire, fetch, handle, handle_latest, join, open, publish, publish_in, publish_keyed,
-    settle_in, subscribe, subscribe_in_the_past, tick,
+    end, expire, fetch, handle, handle_latest, join, migrate, open, publish, publish_in,
+    publish_keyed, settle_in, subscribe, subscribe_in_the_past, tick,
 };
 use crate::op::{Expire, Op, Purpose, Source};
 use crate::reader::Reader;
@@ -27,6 +27,8 @@ pub(super) fn phrase() -> impl Strategy<Value = Vec<Op>> {
         3 => a_failure_holds_a_lane_up(),
         3 => a_member_falls_silent(),
         2 => publishers_of_a_key_overlap(),
+        3 => the_mode_changes(),
+        2 => a_key_goes_through_a_change_of_mode(),
     ]
 }
 
@@ -208,6 +210,37 @@ fn publishers_of_a_key_overlap() -> BoxedStrategy<Vec<Op>> {
         fetch(),
         handle(Source::Group),
         handle(Source::Group),
+    ])
+}
+
+/// To and fro, beside a publisher, with messages of both kinds in hand.
+fn the_mode_changes() -> BoxedStrategy<Vec<Op>> {
+    some(vec![
+        publish(),
+        publish_in(),
+        fetch(),
+        migrate(),
+        publish(),
+        publish_in(),
+        fetch(),
+        handle(Source::Hand),
+        migrate(),
+        end(),
+        handle(Source::Past),
+    ])
+}
+
+fn a_key_goes_through_a_change_of_mode() -> BoxedStrategy<Vec<Op>> {
+    some(vec![
+        publish_keyed(),
+        fetch(),
+        migrate(),
+        publish_keyed(),
+        fetch(),
+        handle_latest(),
+        expire(),
+        fetch(),
+        handle(Source::Past),
     ])
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::ops::{self, batch, channel, keyed, lease, past, pick, reader};
+use super::ops::{self, batch, channel, keyed, lease, mode, past, pick, reader};
 use crate::op::{Op, Pick, Purpose, Source, Start, Tick};
 use crate::reader::{Channel, Reader};
 
@@ -49,6 +49,12 @@ pub(super) fn publish_keyed() -> BoxedStrategy<Op> {
             channel: Channel::PubSub,
             batch,
         })
+        .boxed()
+}
+
+pub(super) fn migrate() -> BoxedStrategy<Op> {
+    (channel(), mode())
+        .prop_map(|(channel, mode)| Op::Migrate { channel, mode })
         .boxed()
 }
 
