@@ -1,15 +1,10 @@
-//! The memory engine against the acceptor, and its two modes against each other.
+//! The memory engine against the acceptor, and its modes against each other.
 
-use crate::acceptor::Violation;
-use crate::campaign::Campaign;
-use crate::subject::on_memory;
-use crate::terms::Terms;
+use fanout_tests::campaign::Campaign;
+use fanout_tests::subject::on_memory_in_all_modes;
 
 #[test]
-fn e1_memory_does_what_the_acceptor_allows_in_both_modes() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime starts");
+fn e1_memory_does_what_the_acceptor_allows_in_every_mode() {
     let campaign = Campaign::everyday(
         1_000,
         60,
@@ -19,19 +14,10 @@ fn e1_memory_does_what_the_acceptor_allows_in_both_modes() {
         ),
     );
     let coverage = campaign.must_pass(|history| {
-        let ran = Terms::MODES.map(|mode| {
-            runtime
-                .block_on(on_memory(history, mode, |memory| memory))
-                .map_err(|violation| violation.during(mode))
-        });
-        let [counting, reading] = ran;
-        let ((counted, mut seen), (read, more)) = (counting?, reading?);
-        if counted != read {
-            return Err(Violation::new(format!(
-                "the modes end differently\nreference counting: {counted:#?}\noffset: {read:#?}"
-            )));
-        }
-        seen.extend(more);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime starts");
+        let (_, seen) = runtime.block_on(on_memory_in_all_modes(history))?;
         Ok(seen)
     });
     println!("memory\n{coverage}");

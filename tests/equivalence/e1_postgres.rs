@@ -1,60 +1,25 @@
-//! The Postgres engine against the acceptor, and against the memory engine.
+//! The Postgres engine in every mode against the acceptor, and against the memory engine.
 
-use fanout_core::CompletionMode;
+use fanout_tests::campaign::Campaign;
+use fanout_tests::modes::Modes;
 
-use crate::acceptor::Violation;
-use crate::campaign::Campaign;
-use crate::coverage::Coverage;
-use crate::subject::{Postgres, on_memory};
+use crate::every_mode::EveryMode;
 
-fn must_equal_memory(mode: CompletionMode, regressions: &'static str) -> Coverage {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime starts");
-    let postgres = runtime.block_on(Postgres::start());
-    let campaign = Campaign::everyday(60, 40, regressions);
-    let coverage = campaign.must_pass(|history| {
-        let (expected, _) = runtime
-            .block_on(on_memory(history, mode, |memory| memory))
-            .map_err(|violation| violation.during("memory"))?;
-        let (ending, seen) = runtime
-            .block_on(postgres.run(history, mode))
-            .map_err(|violation| violation.during("postgres"))?;
-        if ending != expected {
-            return Err(Violation::new(format!(
-                "the engines end differently\nmemory: {expected:#?}\npostgres: {ending:#?}"
-            )));
-        }
-        Ok(seen)
-    });
-    // The database goes with it, which takes a runtime.
-    let _entered = runtime.enter();
-    drop(postgres);
-    coverage
-}
-
+/// Each history runs on Postgres once for each of [`Modes::ALL`].
 #[test]
-fn e1_postgres_in_reference_counting_equals_memory() {
-    let coverage = must_equal_memory(
-        CompletionMode::ReferenceCounting,
+fn e1_postgres_in_every_mode_equals_memory() {
+    let postgres = EveryMode::start();
+    let campaign = Campaign::everyday(
+        100,
+        40,
         concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/equivalence/regressions/postgres.txt"
         ),
     );
-    println!("postgres\n{coverage}");
-}
-
-#[test]
-fn e1_postgres_in_offset_watermark_equals_memory() {
-    let coverage = must_equal_memory(
-        CompletionMode::OffsetWatermark,
-        concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/equivalence/regressions/postgres_offset.txt"
-        ),
-    );
-    println!("postgres\n{coverage}");
+    let coverage = campaign.must_pass(|history| {
+        let (_, seen) = postgres.run(history, &Modes::ALL)?;
+        Ok(seen)
+    });
+    println!("postgres, {} runs of each\n{coverage}", Modes::ALL.len());
 }

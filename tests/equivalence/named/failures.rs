@@ -4,8 +4,8 @@ use super::{
     FETCH, JOIN, Named, PUBLISH, SUBSCRIBE, TICK, before_latest, failing, fetch, handle,
     handle_some, handled, latest, of_keys, of_one_key, publish,
 };
-use crate::handler::Handling;
-use crate::op::Source;
+use fanout_tests::handler::Handling;
+use fanout_tests::op::Source;
 
 pub(super) fn named() -> Vec<Named> {
     let (one_key, keys) = (publish(of_one_key(3)), publish(of_keys(3)));

@@ -1,15 +1,17 @@
 //! Histories that chance seldom makes.
 
 mod failures;
+mod modes;
 mod order;
 mod positions;
 mod settlements;
 mod transactions;
 
-use crate::handler::{Handler, Handling};
-use crate::history::History;
-use crate::op::{Batch, Expire, Keys, Op, Pick, Purpose, Source, Start, Tick};
-use crate::reader::{Channel, LeaseLength, Order, Reader};
+use fanout_core::CompletionMode;
+use fanout_tests::handler::{Handler, Handling};
+use fanout_tests::history::History;
+use fanout_tests::op::{Batch, Expire, Keys, Op, Pick, Purpose, Source, Start, Tick};
+use fanout_tests::reader::{Channel, LeaseLength, Order, Reader};
 
 /// What happens, and a history of it.
 pub(crate) type Named = (&'static str, History);
@@ -21,6 +23,7 @@ pub(crate) fn named() -> Vec<Named> {
     named.extend(failures::named());
     named.extend(transactions::named());
     named.extend(positions::named());
+    named.extend(modes::named());
     named
 }
 
@@ -46,6 +49,18 @@ const OPEN: Op = Op::Open {
     purpose: Purpose::Settle,
 };
 
+/// New messages are accounted for by tracking rows.
+const COUNT: Op = migrate(CompletionMode::ReferenceCounting);
+/// New messages are read by cursor.
+const READ: Op = migrate(CompletionMode::OffsetWatermark);
+
+const fn migrate(mode: CompletionMode) -> Op {
+    Op::Migrate {
+        channel: Channel::PubSub,
+        mode,
+    }
+}
+
 /// All consumers handle at once, or in the end.
 fn history(ops: &[Op]) -> History {
     handled(vec![Handling::Done], ops)
@@ -60,6 +75,7 @@ fn handled(table: Vec<Handling>, ops: &[Op]) -> History {
     History {
         blocks_writes: false,
         maintained: false,
+        first_mode: CompletionMode::ReferenceCounting,
         lanes: 1,
         orders: [Order::Any; 3],
         handler: Handler(table),

@@ -4,8 +4,8 @@ use super::{
     COMMIT, FETCH, JOIN, Named, PUBLISH, SUBSCRIBE, TICK, before_latest, fetch, fetch_one, handle,
     handle_some, history, latest, of_keys, of_one_key, publish, publish_in,
 };
-use crate::op::{Expire, Op, Pick, Source, Tick};
-use crate::reader::LeaseLength;
+use fanout_tests::op::{Expire, Op, Pick, Source, Tick};
+use fanout_tests::reader::LeaseLength;
 
 pub(super) fn named() -> Vec<Named> {
     let (one_key, keys) = (publish(of_one_key(3)), publish(of_keys(3)));

@@ -5,8 +5,8 @@ use super::{
     handle, handle_some, history, latest, of_keys, of_one_key, publish, seek, settle_in,
     subscribe_at,
 };
-use crate::op::{Op, Source, Start};
-use crate::reader::{Channel, Reader};
+use fanout_tests::op::{Op, Source, Start};
+use fanout_tests::reader::{Channel, Reader};
 
 pub(super) fn named() -> Vec<Named> {
     let mut named = starts();

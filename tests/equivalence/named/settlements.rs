@@ -4,8 +4,8 @@ use super::{
     CANCEL, COMMIT, EXPIRE, FETCH, GROUP, JOIN, Named, OPEN, PUBLISH, PUBLISH_IN, SUBSCRIBE,
     handle, history, latest, settle_in,
 };
-use crate::op::{Expire, Op, Source};
-use crate::reader::{Channel, LeaseLength};
+use fanout_tests::op::{Expire, Op, Source};
+use fanout_tests::reader::{Channel, LeaseLength};
 
 pub(super) fn named() -> Vec<Named> {
     let delete = Op::Delete {

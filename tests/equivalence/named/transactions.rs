@@ -4,7 +4,7 @@ use super::{
     COMMIT, FETCH, JOIN, Named, OPEN, SUBSCRIBE, TICK, before_latest, failing, fetch, handle,
     handle_some, history, latest, of_keys, of_one_key, publish, settle_in, settle_some_in,
 };
-use crate::op::Source;
+use fanout_tests::op::Source;
 
 pub(super) fn named() -> Vec<Named> {
     let one_key = publish(of_one_key(2));

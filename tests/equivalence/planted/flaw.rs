@@ -1,6 +1,7 @@
 //! Planted bugs.
 
 use fanout_core::CompletionMode;
+use fanout_tests::modes::Modes;
 
 /// What is wrong with an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,13 +65,25 @@ pub(crate) enum Flaw {
     MarksUnsettled,
     /// Takes for decided what is still being published.
     MarksUndecided,
+    /// Says that a topic's mode has changed, and goes on as before.
+    KeepsItsMode,
+    /// A change of the mode settles a message that each group owes.
+    ChangeLosesBacklog,
+    /// A change of the mode makes receipts stale.
+    ChangeVoidsReceipts,
 }
 
 impl Flaw {
-    /// Whether an engine can have it on topics of this mode.
-    pub(crate) fn shows_in(self, mode: CompletionMode) -> bool {
-        // Nothing is accounted for by message where cursors are read.
-        self != Self::Miscounts || mode == CompletionMode::ReferenceCounting
+    /// Whether an engine can have it on topics of these modes.
+    pub(crate) fn shows_in(self, modes: Modes) -> bool {
+        match self {
+            // Nothing is accounted for by message where cursors are read.
+            Self::Miscounts => modes != Modes::Only(CompletionMode::OffsetWatermark),
+            Self::KeepsItsMode | Self::ChangeLosesBacklog | Self::ChangeVoidsReceipts => {
+                modes == Modes::Mixed
+            }
+            _ => true,
+        }
     }
 
     /// What the acceptor must say of it, among other things: each of its checks is thus known to work.
@@ -83,7 +96,8 @@ impl Flaw {
             Self::LosesMessages
             | Self::LosesLateCommits
             | Self::SeekForgets
-            | Self::StartsOffByOne => "owes also",
+            | Self::StartsOffByOne
+            | Self::ChangeLosesBacklog => "owes also",
             Self::ForgetsAttempts => "got attempt 1",
             Self::ForgetsFailures => "failure 1 waits",
             Self::BuriesEarly => "gave DeadLettered",
@@ -102,10 +116,12 @@ impl Flaw {
             Self::ForgetsParked => "not drained",
             Self::MarksUnsettled => "not all is settled",
             Self::MarksUndecided => "not all is decided",
+            Self::KeepsItsMode => "is tracked=",
+            Self::ChangeVoidsReceipts => "the lease is open",
         }
     }
 
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::DeliversTwice,
         Self::EndsLeasesEarly,
         Self::IgnoresLimit,
@@ -133,5 +149,8 @@ impl Flaw {
         Self::StartsOffByOne,
         Self::MarksUnsettled,
         Self::MarksUndecided,
+        Self::KeepsItsMode,
+        Self::ChangeLosesBacklog,
+        Self::ChangeVoidsReceipts,
     ];
 }

@@ -20,9 +20,9 @@ use super::notes::Notes;
 /// An engine that does everything right but one thing.
 #[derive(Clone, Debug)]
 pub(crate) struct FlawedBackend {
-    inner: MemoryBackend,
-    flaw: Flaw,
-    notes: Arc<Mutex<Notes>>,
+    pub(super) inner: MemoryBackend,
+    pub(super) flaw: Flaw,
+    pub(super) notes: Arc<Mutex<Notes>>,
 }
 
 impl FlawedBackend {
@@ -47,7 +47,7 @@ impl Backend for FlawedBackend {
     }
 
     async fn migrate_topic(&self, topic: &TopicName, mode: CompletionMode) -> Result<Topic> {
-        self.inner.migrate_topic(topic, mode).await
+        self.migrate_wrongly(topic, mode).await
     }
 
     async fn remaining(
@@ -59,7 +59,8 @@ impl Backend for FlawedBackend {
     }
 
     async fn topic(&self, topic: &TopicName) -> Result<Topic> {
-        self.inner.topic(topic).await
+        let topic = self.inner.topic(topic).await?;
+        Ok(self.as_pretended(topic))
     }
 
     async fn topics(&self) -> Result<Vec<Topic>> {

@@ -270,6 +270,7 @@ impl Member for FlawedMember {
                 }
                 Ok(outcomes)
             }
+            Flaw::ChangeVoidsReceipts => self.settle_what_is_new(settlements).await,
             Flaw::Different => self.settle_in_time(settlements).await,
             _ => self.inner.settle(settlements).await,
         }

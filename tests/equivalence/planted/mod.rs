@@ -1,5 +1,6 @@
 //! The test of the test: an engine with planted bugs, each of which the acceptor must find.
 
+mod changed_mode;
 mod flaw;
 mod flawed_backend;
 mod flawed_member;

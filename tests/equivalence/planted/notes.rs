@@ -1,8 +1,10 @@
 //! What a flawed engine remembers in order to go wrong.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use fanout_core::{Delivery, GroupName, GroupStats, MessageId, Receipt, Timestamp, TopicName};
+use fanout_core::{
+    CompletionMode, Delivery, GroupName, GroupStats, MessageId, Receipt, Timestamp, TopicName,
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Notes {
@@ -15,6 +17,10 @@ pub(super) struct Notes {
     pub(super) lost: BTreeSet<(TopicName, MessageId)>,
     pub(super) fetches: u64,
     pub(super) hidden: Vec<Hidden>,
+    /// Modes that topics only seem to have.
+    pub(super) pretended: BTreeMap<TopicName, CompletionMode>,
+    /// Receipts that are good, and are refused.
+    pub(super) voided: HashSet<Receipt>,
     /// The ends of leases that were moved.
     pub(super) extended: HashMap<Receipt, Timestamp>,
 }
@@ -34,6 +40,13 @@ impl Notes {
     pub(super) fn draw(&mut self, topic: &TopicName, ids: &[MessageId]) {
         let drawn = self.drawn.entry(topic.clone()).or_default();
         *drawn = ids.iter().copied().fold(*drawn, MessageId::max);
+    }
+
+    pub(super) fn void(&mut self, topic: &TopicName) {
+        let delivered = self.delivered.iter();
+        let of_topic = delivered.filter(|delivery| delivery.message.topic == *topic);
+        self.voided
+            .extend(of_topic.map(|delivery| delivery.receipt));
     }
 
     /// Makes no mention of what is hidden.

@@ -1,0 +1,119 @@
+//! Runs many histories, and shrinks the first that fails.
+
+use std::cell::RefCell;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use proptest::test_runner::{
+    Config, FileFailurePersistence, RngSeed, TestCaseError, TestError, TestRunner,
+};
+
+use crate::acceptor::Checked;
+use crate::coverage::{Coverage, Seen};
+use crate::generate::histories;
+use crate::history::History;
+use crate::minimise::minimise;
+
+/// After this long the rest is left to [`minimise`].
+const MAX_SHRINK_MILLIS: u32 = 60_000;
+
+/// How many histories of which size, and where failures are kept.
+#[derive(Clone, Debug)]
+pub struct Campaign {
+    pub histories: u32,
+    pub max_ops: usize,
+    /// A file of seeds that failed once: they are tried first.
+    pub regressions: Option<&'static str>,
+    pub max_shrinks: u32,
+}
+
+/// A history that failed, as small as it got.
+#[derive(Debug)]
+pub struct Failure {
+    pub reason: String,
+    pub history: History,
+    pub seed: u64,
+}
+
+impl Campaign {
+    /// This many histories every day; ten times as many with `FANOUT_FULL=1`.
+    pub fn everyday(histories: u32, max_ops: usize, regressions: &'static str) -> Self {
+        let full = std::env::var("FANOUT_FULL").is_ok_and(|full| full == "1");
+        Self {
+            histories: if full { 10 * histories } else { histories },
+            max_ops,
+            regressions: Some(regressions),
+            max_shrinks: 20_000,
+        }
+    }
+
+    /// Runs the histories; `FANOUT_SEED` repeats a run.
+    pub fn run(&self, test: impl Fn(&History) -> Checked<Seen>) -> Result<Coverage, Box<Failure>> {
+        let seed = seed();
+        let persistence = self
+            .regressions
+            .map(|file| Box::new(FileFailurePersistence::Direct(file)) as Box<_>);
+        let config = Config {
+            cases: self.histories,
+            failure_persistence: persistence,
+            max_shrink_iters: self.max_shrinks,
+            max_shrink_time: MAX_SHRINK_MILLIS,
+            rng_seed: RngSeed::Fixed(seed),
+            ..Config::default()
+        };
+        let coverage = RefCell::new(Coverage::default());
+        let result = TestRunner::new(config).run(&histories(self.max_ops), |history| {
+            let seen =
+                test(&history).map_err(|violation| TestCaseError::fail(violation.to_string()))?;
+            coverage.borrow_mut().add(&seen);
+            Ok(())
+        });
+        match result {
+            Ok(()) => Ok(coverage.into_inner()),
+            Err(TestError::Fail(reason, history)) => {
+                let mut reason = reason.message().to_owned();
+                let mut smallest = history;
+                if self.max_shrinks > 0 {
+                    smallest = minimise(smallest, |history| test(history).is_err());
+                    if let Err(violation) = test(&smallest) {
+                        reason = violation.to_string();
+                    }
+                }
+                Err(Box::new(Failure {
+                    reason,
+                    history: smallest,
+                    seed,
+                }))
+            }
+            Err(TestError::Abort(reason)) => panic!("the run was given up: {reason}"),
+        }
+    }
+
+    /// Runs the histories and returns what they met.
+    ///
+    /// # Panics
+    /// When one fails, with the smallest that does; when they met too little.
+    pub fn must_pass(&self, test: impl Fn(&History) -> Checked<Seen>) -> Coverage {
+        match self.run(test) {
+            Ok(coverage) => {
+                coverage.check();
+                coverage
+            }
+            Err(failure) => panic!(
+                "{}\nshrunk history:\n{:?}\nrepeat with FANOUT_SEED={}",
+                failure.reason, failure.history, failure.seed
+            ),
+        }
+    }
+}
+
+fn seed() -> u64 {
+    match std::env::var("FANOUT_SEED") {
+        Ok(seed) => seed.parse().expect("FANOUT_SEED is a number"),
+        // New histories at the full size, from the randomness that the standard library takes from
+        // the system; the same ones every day, so that a change meets what it broke itself.
+        Err(_) if std::env::var("FANOUT_FULL").is_ok_and(|full| full == "1") => {
+            RandomState::new().build_hasher().finish()
+        }
+        Err(_) => 20_251_112,
+    }
+}

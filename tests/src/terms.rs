@@ -1,0 +1,29 @@
+//! What differs between the runs of one history.
+
+use crate::modes::Modes;
+
+/// On which terms a history is run. Beyond these nothing that it ends in may differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    pub modes: Modes,
+    /// Whether the watermark must be exact at any time, or may lag behind until maintenance.
+    pub exact_watermark: bool,
+}
+
+impl Terms {
+    /// The memory engine's.
+    pub const fn memory(modes: Modes) -> Self {
+        Self {
+            modes,
+            exact_watermark: true,
+        }
+    }
+
+    /// The Postgres engine's.
+    pub const fn postgres(modes: Modes) -> Self {
+        Self {
+            modes,
+            exact_watermark: false,
+        }
+    }
+}
