@@ -94,6 +94,19 @@ impl PostgresMember {
         Ok(claimed)
     }
 
+    /// Takes messages by their tracking rows while the cursors rest, unless the mode has changed.
+    async fn fetch_resting(&self, scope: &Scope, limit: usize) -> Result<Claimed> {
+        let claimed = self.fetch_tracked(scope, limit).await?;
+        if self.tracked.tracks() {
+            return Ok(claimed);
+        }
+        self.paths.write().wake();
+        if claimed.fetched.deliveries.is_empty() {
+            return self.fetch_both(scope, limit).await;
+        }
+        Ok(claimed)
+    }
+
     /// Takes messages by both paths; each that has work gets half of the limit at least.
     async fn fetch_both(&self, scope: &Scope, limit: usize) -> Result<Claimed> {
         let look = self.cursors.look(scope, self.tracked.floor()).await?;
@@ -227,7 +240,7 @@ impl Member for PostgresMember {
         for _ in 0..2 {
             let scope = self.scope();
             let answer = if self.paths.read().cursor_rests(&scope) {
-                self.fetch_tracked(&scope, limit).await
+                self.fetch_resting(&scope, limit).await
             } else {
                 self.fetch_both(&scope, limit).await
             };
