@@ -9,7 +9,17 @@ use crate::scripts::{self, Seen};
 type Script = fn() -> Pin<Box<dyn Future<Output = Seen>>>;
 
 /// Each mistake with its script, and the promise that it breaks.
-const SCRIPTS: [(Mistake, Script, &str); 5] = [
+pub(crate) const SCRIPTS: [(Mistake, Script, &str); 7] = [
+    (
+        Mistake::SettlesTwice,
+        || Box::pin(scripts::settling_beside_a_transaction()),
+        "promise 4",
+    ),
+    (
+        Mistake::SettlesUnchecked,
+        || Box::pin(scripts::settling_in_a_transaction_after_a_takeover()),
+        "promise 4",
+    ),
     (
         Mistake::TickSeesBeforeLock,
         || Box::pin(scripts::two_tickers()),
@@ -37,14 +47,16 @@ const SCRIPTS: [(Mistake, Script, &str); 5] = [
     ),
 ];
 
-#[tokio::test]
-async fn scripts_catch_mistakes_and_nothing_else() {
+#[test]
+fn scripts_catch_mistakes_and_nothing_else() {
+    let _alone = crate::one_at_a_time();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     for (mistake, script, promise) in SCRIPTS {
         plant(None);
-        let sound = script().await;
+        let sound = runtime.block_on(script());
         assert_eq!(sound, Ok(()), "without {mistake:?}");
         plant(Some(mistake));
-        let broken = script().await.expect_err("is caught");
+        let broken = runtime.block_on(script()).expect_err("is caught");
         plant(None);
         assert!(broken.starts_with(promise), "{mistake:?}: {broken}");
         println!("{mistake:?}: {broken}");

@@ -117,7 +117,7 @@ pub(crate) async fn settling_after_a_takeover() -> Seen {
     )?;
     heir.done_all(&taken).await.map_err(failed)?;
     let late = Settlement {
-        receipt: held[0].receipt.clone(),
+        receipt: held[0].receipt,
         verdict: Verdict::Done,
     };
     let outcomes = silent.settle(&[late]).await.map_err(failed)?;
@@ -127,6 +127,61 @@ pub(crate) async fn settling_after_a_takeover() -> Seen {
     )?;
     let pending = place.pending().await.map_err(failed)?;
     check(pending == 0, "promise 4: what was settled is owed again")
+}
+
+/// The same, and the member settles in a transaction.
+pub(crate) async fn settling_in_a_transaction_after_a_takeover() -> Seen {
+    let place = Place::open(CompletionMode::OffsetWatermark).await;
+    let other = place.process().await;
+    let group = place.subscribe().await.map_err(failed)?;
+    let silent = place.join(&place.backend, &group).await.map_err(failed)?;
+    let heir = place.join(&other, &group).await.map_err(failed)?;
+    let messages = vec![NewMessage::new("one")];
+    let published = place.backend.publish(&place.topic.name, messages).await;
+    published.map_err(failed)?;
+    let held = silent.fetch(1).await.map_err(failed)?.deliveries;
+    place.clock.advance(BEYOND_LEASES);
+    let taken = heir.fetch(1).await.map_err(failed)?.deliveries;
+    check(
+        held.len() == 1 && taken.len() == 1,
+        "promise 15: the lane was not taken over",
+    )?;
+    let (backend, late) = (&place.backend, [held[0].receipt]);
+    let settled = backend.with_tx(async |tx| backend.settle_in(tx, &late).await);
+    check(
+        settled.await.is_err(),
+        "promise 4: a transaction settled what another has in hand",
+    )
+}
+
+/// A transaction settles a message whose lane goes to another process before it commits; that one settles it,
+/// too.
+pub(crate) async fn settling_beside_a_transaction() -> Seen {
+    let place = Place::open(CompletionMode::OffsetWatermark).await;
+    let other = place.process().await;
+    let group = place.subscribe().await.map_err(failed)?;
+    let slow = place.join(&place.backend, &group).await.map_err(failed)?;
+    let heir = place.join(&other, &group).await.map_err(failed)?;
+    let messages = vec![NewMessage::new("one")];
+    let published = place.backend.publish(&place.topic.name, messages).await;
+    published.map_err(failed)?;
+    let held = slow.fetch(1).await.map_err(failed)?.deliveries;
+    let mut open = place.backend.begin().await.map_err(failed)?;
+    let settled = place.backend.settle_in(open.tx(), &[held[0].receipt]).await;
+    settled.map_err(failed)?;
+    place.clock.advance(BEYOND_LEASES);
+    let taken = heir.fetch(1).await.map_err(failed)?.deliveries;
+    check(taken.len() == 1, "promise 15: the lane was not taken over")?;
+    open.commit().await.map_err(failed)?;
+    let again = Settlement {
+        receipt: taken[0].receipt,
+        verdict: Verdict::Done,
+    };
+    let outcomes = heir.settle(&[again]).await.map_err(failed)?;
+    check(
+        outcomes != [Outcome::Applied],
+        "promise 4: a message was settled twice",
+    )
 }
 
 /// A publisher's snapshot is older than a subscription.
@@ -167,7 +222,7 @@ pub(crate) async fn folding() -> Seen {
         .map_err(failed)?;
     let member = place.join(&place.backend, &group).await.map_err(failed)?;
     let held = member.fetch(MESSAGES).await.map_err(failed)?.deliveries;
-    let receipts: Vec<_> = held.iter().map(|held| held.receipt.clone()).collect();
+    let receipts: Vec<_> = held.iter().map(|held| held.receipt).collect();
     let backend = &place.backend;
     let settled = backend.with_tx(async |tx| backend.settle_in(tx, &receipts).await);
     settled.await.map_err(failed)?;
