@@ -385,10 +385,13 @@ BEGIN
             m.created_at, m.key, m.headers, m.payload
         FROM unnest(ids, lanes, failures, expired) AS d (id, lane, attempts, stalls)
         CROSS JOIN LATERAL (
+            -- The order pins the primary key, which it cannot where the id is known to be equal. A plan
+            -- that was made while the log had few rows would read all of a topic for each message.
             SELECT o.created_at, o.key, o.headers, o.payload
             FROM fanout.outbox_%1$s o
-            WHERE o.topic_id = %1$s AND o.lane = d.lane AND o.id = d.id
+            WHERE o.topic_id = %1$s AND o.lane = d.lane AND o.id >= d.id AND o.id <= d.id
                 AND o.id BETWEEN low AND high
+            ORDER BY o.id
             OFFSET 0
         ) m;
 END
