@@ -17,6 +17,10 @@ test *filter:
 full:
     FANOUT_FULL=1 cargo test --workspace --release
 
+# Known mistakes in the engine, each of which must be caught.
+planted:
+    RUSTFLAGS="--cfg fanout_planted" cargo test -p fanout-tests --test planted --target-dir target/planted -- --nocapture
+
 # The throughput scenario in the mode of this version.
 bench *args:
     cargo run --release -p fanout-bench -- p1 --mode reference-counting {{args}}

@@ -307,12 +307,13 @@ BEGIN
     -- Leases up to n due messages. One row for each; one row without a message when there is none.
     --
     -- `floor` is an id up to which the group is known to owe nothing, so that the index entries of
-    -- rows settled long ago are not walked again.
+    -- rows settled long ago are not walked again. `tracks` tells whether new messages get rows: whoever
+    -- reads by rows alone for a while learns from it that the topic's mode has changed.
     EXECUTE format($f$
 CREATE OR REPLACE FUNCTION fanout.claim_%1$s(
     subscription bigint, grp smallint, floor bigint, n int, lease interval, at timestamptz
 ) RETURNS TABLE (
-    status text, unfolded boolean, catching_up boolean, token bigint, until timestamptz,
+    status text, tracks boolean, unfolded boolean, catching_up boolean, token bigint, until timestamptz,
     id bigint, attempts int, stalls int, created_at timestamptz, key text, headers jsonb, payload bytea
 )
 LANGUAGE plpgsql
@@ -336,6 +337,8 @@ BEGIN
     WHERE s.subscription_id = subscription AND s.group_index = grp;
     status := coalesce(status, 'CANCELLED');
     catching_up := coalesce(catching_up, false);
+    tracks := coalesce((SELECT p.completion_mode = 'reference-counting' FROM fanout.outbox_topics p
+        WHERE p.topic_id = %1$s), true);
     unfolded := EXISTS (
         SELECT FROM fanout.outbox_settlements s
         WHERE s.topic_id = %1$s AND s.group_index = grp AND s.id > floor AND s.lane IS NULL);
@@ -378,7 +381,7 @@ BEGIN
     SET lease_token = token, leased_until = until, stalls = t.stalls + (t.lease_token IS NOT NULL)::int
     WHERE t.ctid = ANY (rows);
     RETURN QUERY
-        SELECT status, unfolded, catching_up, token, until, d.id, d.attempts, d.stalls,
+        SELECT status, tracks, unfolded, catching_up, token, until, d.id, d.attempts, d.stalls,
             m.created_at, m.key, m.headers, m.payload
         FROM unnest(ids, lanes, failures, expired) AS d (id, lane, attempts, stalls)
         CROSS JOIN LATERAL (

@@ -234,8 +234,11 @@ BEGIN
     in_progress := ARRAY(SELECT pg_snapshot_xip(prev.snapshot));
     SELECT greatest(w.decided_id, prev.decided_id) INTO decided
     FROM fanout.outbox_topic_watermarks w WHERE w.topic_id = %1$s;
-    -- A tick that a crash takes back was no cursor's: whatever commits later is on disk later.
-    PERFORM set_config('synchronous_commit', 'off', true);
+    -- A tick that a crash takes back was no cursor's: whatever commits later is on disk later. Not in a
+    -- transaction of somebody's, who may go on to write.
+    IF statement_timestamp() = transaction_timestamp() THEN
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
     WITH fresh AS MATERIALIZED (
         -- The order pins the index on tx.
         (SELECT o.id, o.tracked FROM fanout.outbox_%1$s o
@@ -427,6 +430,21 @@ $f$, topic);
 END
 $outer$;
 
+-- Removes what is left of members that vanished. One that comes back at this moment stays: two that came
+-- back together, each removing the other, would wait for each other.
+CREATE FUNCTION fanout.forget_members(topic int, grp smallint, moment timestamptz) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $$
+BEGIN
+    DELETE FROM fanout.outbox_group_members m
+    WHERE m.topic_id = topic AND m.group_index = grp AND m.owner = ANY (ARRAY(
+        SELECT x.owner FROM fanout.outbox_group_members x
+        WHERE x.topic_id = topic AND x.group_index = grp AND x.expires_at <= moment
+            AND NOT EXISTS (SELECT FROM fanout.outbox_lane_leases l
+                WHERE l.topic_id = topic AND l.group_index = grp AND l.owner = x.owner)
+        FOR UPDATE SKIP LOCKED));
+END
+$$;
+
 -- Keeps a member's lanes, gives some up, and takes free ones up to its fair share; returns the lanes
 -- that it owns then, each with its cursor, or one row without a lane.
 --
@@ -504,11 +522,7 @@ BEGIN
         SET epoch = o.epoch + 1, version = o.version + 1, stalls = o.stalls + free.lost::int
         WHERE o.topic_id = s.topic_id AND o.group_index = grp AND o.lane = free.lane;
     END LOOP;
-    -- What is left of members that vanished.
-    DELETE FROM fanout.outbox_group_members m
-    WHERE m.topic_id = s.topic_id AND m.group_index = grp AND m.owner <> me AND m.expires_at <= moment
-        AND NOT EXISTS (SELECT FROM fanout.outbox_lane_leases l
-            WHERE l.topic_id = s.topic_id AND l.group_index = grp AND l.owner = m.owner);
+    -- Leases first, then members, as everywhere.
     INSERT INTO fanout.outbox_group_members AS m
         (topic_id, group_index, owner, name, joined_at, expires_at, oldest_tick)
     SELECT s.topic_id, grp, me, my_name, moment, moment + term,
@@ -517,6 +531,7 @@ BEGIN
     ON CONFLICT (topic_id, group_index, owner) DO UPDATE
     SET name = excluded.name, expires_at = excluded.expires_at, oldest_tick = excluded.oldest_tick
     RETURNING m.oldest_tick INTO oldest;
+    PERFORM fanout.forget_members(s.topic_id, grp, moment);
 
     RETURN QUERY
     SELECT moment, true, members, share, oldest, l.lane, o.epoch, o.version, o.tick, a.snapshot::text,
@@ -558,16 +573,16 @@ $$;
 -- might settle the message a second time.
 --
 -- In the same transaction, for cursors that moved: failed messages are parked or buried, and settlements
--- of callers' transactions that the cursor now covers are removed.
+-- of callers' transactions that the cursor now covers are removed. What goes with a cursor names it by its
+-- place: a lane may come twice, once by a former owner, whose part must change nothing.
 CREATE FUNCTION fanout.commit_cursors(
     topic int, groups smallint[], lanes smallint[], epochs bigint[], versions bigint[],
     from_ticks bigint[], through_ticks bigint[], last_ids bigint[], aheads text[], failed text[],
     blocked timestamptz[], block_for interval[], trials bigint[], progressed boolean[],
-    park_groups smallint[], park_lanes smallint[], park_ids bigint[], park_attempts int[],
-    park_stalls int[], park_delays interval[], park_errors text[],
-    dead_groups smallint[], dead_lanes smallint[], dead_ids bigint[], dead_attempts int[],
-    dead_reasons text[], dead_errors text[],
-    fold_groups smallint[], fold_lanes smallint[], fold_ids bigint[], known_ids bigint[],
+    servers timestamptz[],
+    park_places int[], park_ids bigint[], park_attempts int[], park_delays interval[], park_errors text[],
+    dead_places int[], dead_ids bigint[], dead_attempts int[], dead_reasons text[], dead_errors text[],
+    fold_places int[], fold_ids bigint[], known_places int[], known_ids bigint[],
     at timestamptz
 ) RETURNS TABLE (moment timestamptz, moved boolean[])
 LANGUAGE plpgsql
@@ -587,35 +602,32 @@ BEGIN
             blocked_until = greatest(u.blocked, moment + u.block_for), trial_id = u.trial,
             stalls = CASE WHEN u.progressed THEN 0 ELSE o.stalls END, version = o.version + 1
         FROM (SELECT topic AS topic_id, u.* FROM unnest(groups, lanes, epochs, versions, from_ticks,
-                through_ticks, last_ids, aheads, failed, blocked, block_for, trials, progressed)
+                through_ticks, last_ids, aheads, failed, blocked, block_for, trials, progressed, servers)
             WITH ORDINALITY AS u (group_index, lane, epoch, version, tick, through_tick, last_id, ahead,
-                failed, blocked, block_for, trial, progressed, place)
+                failed, blocked, block_for, trial, progressed, server, place)
             OFFSET 0) u
         WHERE o.topic_id = u.topic_id AND o.group_index = u.group_index AND o.lane = u.lane
             AND o.epoch = u.epoch AND o.version = u.version
+            -- A crash may have taken the committer's ticks back.
+            AND u.server = pg_postmaster_start_time()
             AND NOT EXISTS (SELECT FROM fanout.outbox_settlements f
                 WHERE f.topic_id = u.topic_id AND f.group_index = u.group_index AND f.lane = u.lane
-                    AND f.id <> ALL (known_ids))
+                    AND NOT EXISTS (SELECT FROM unnest(known_places, known_ids) AS k (place, id)
+                        WHERE k.place = u.place AND k.id = f.id))
         RETURNING u.place
     )
     SELECT coalesce(array_agg(c.place), '{}') INTO done FROM changed c;
     moved := ARRAY(SELECT p = ANY (done) FROM generate_series(1, cardinality(lanes)) AS p ORDER BY p);
     IF cardinality(park_ids) > 0 THEN
-        PERFORM fanout.park(topic, groups, lanes, moved, park_groups, park_lanes, park_ids, park_attempts,
-            park_stalls, park_delays, park_errors, moment);
+        PERFORM fanout.park(topic, groups, lanes, moved, park_places, park_ids, park_attempts, park_delays,
+            park_errors, moment);
     END IF;
     IF cardinality(dead_ids) > 0 THEN
-        PERFORM fanout.bury(topic, groups, lanes, moved, dead_groups, dead_lanes, dead_ids, dead_attempts,
-            dead_reasons, dead_errors, moment);
+        PERFORM fanout.bury(topic, groups, lanes, moved, dead_places, dead_ids, dead_attempts, dead_reasons,
+            dead_errors, moment);
     END IF;
     IF cardinality(fold_ids) > 0 THEN
-        DELETE FROM fanout.outbox_settlements f
-        USING (SELECT topic AS topic_id, u.* FROM unnest(fold_groups, fold_lanes, fold_ids)
-            AS u (group_index, lane, id) OFFSET 0) u
-        WHERE f.topic_id = u.topic_id AND f.group_index = u.group_index AND f.id = u.id
-            AND f.lane = u.lane
-            AND EXISTS (SELECT FROM unnest(groups, lanes, moved) AS c (group_index, lane, moved)
-                WHERE c.group_index = u.group_index AND c.lane = u.lane AND c.moved);
+        PERFORM fanout.forget_settled(topic, groups, lanes, moved, fold_places, fold_ids);
     END IF;
     RETURN NEXT;
 END
@@ -623,31 +635,44 @@ $$;
 
 -- Gives messages that a cursor has passed tracking rows of their own.
 CREATE FUNCTION fanout.park(
-    topic int, groups smallint[], lanes smallint[], moved boolean[], park_groups smallint[],
-    park_lanes smallint[], park_ids bigint[], park_attempts int[], park_stalls int[],
-    park_delays interval[], park_errors text[], moment timestamptz
+    topic int, groups smallint[], lanes smallint[], moved boolean[], places int[], ids bigint[],
+    attempts int[], delays interval[], errors text[], moment timestamptz
 ) RETURNS void
 LANGUAGE sql VOLATILE AS $$
     INSERT INTO fanout.outbox_consumer_groups AS t
-        (topic_id, group_index, lane, id, attempts, stalls, parked, available_at, last_error)
-    SELECT topic, u.group_index, u.lane, u.id, u.attempts, u.stalls, true, moment + u.delay, u.error
-    FROM unnest(park_groups, park_lanes, park_ids, park_attempts, park_stalls, park_delays, park_errors)
-        AS u (group_index, lane, id, attempts, stalls, delay, error)
-    WHERE (u.group_index, u.lane) IN (
-        SELECT c.group_index, c.lane FROM unnest(groups, lanes, moved) AS c (group_index, lane, moved)
-        WHERE c.moved)
-    ORDER BY u.group_index, u.id
+        (topic_id, group_index, lane, id, attempts, parked, available_at, last_error)
+    SELECT topic, groups[u.place], lanes[u.place], u.id, u.attempts, true, moment + u.delay, u.error
+    FROM unnest(places, ids, attempts, delays, errors) AS u (place, id, attempts, delay, error)
+    WHERE moved[u.place]
+    ORDER BY groups[u.place], u.id
     ON CONFLICT (topic_id, group_index, id) DO UPDATE
     SET attempts = excluded.attempts, stalls = excluded.stalls, parked = true,
         available_at = excluded.available_at, last_error = excluded.last_error,
         lease_token = NULL, leased_until = NULL
 $$;
 
+-- Removes settlements of callers' transactions that cursors have passed. That of a message which is parked
+-- stays, for its tracking row.
+CREATE FUNCTION fanout.forget_settled(
+    topic int, groups smallint[], lanes smallint[], moved boolean[], places int[], ids bigint[]
+) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_variable
+BEGIN
+    DELETE FROM fanout.outbox_settlements f
+    USING (SELECT topic AS topic_id, groups[u.place] AS group_index, lanes[u.place] AS lane, u.id
+        FROM unnest(places, ids) AS u (place, id)
+        WHERE moved[u.place] OFFSET 0) u
+    WHERE f.topic_id = u.topic_id AND f.group_index = u.group_index AND f.id = u.id AND f.lane = u.lane
+        AND NOT EXISTS (SELECT FROM fanout.outbox_consumer_groups t
+            WHERE t.topic_id = topic AND t.group_index = u.group_index AND t.id = u.id AND t.parked);
+END
+$$;
+
 -- Copies messages that a cursor has given up to the dead letters.
 CREATE FUNCTION fanout.bury(
-    topic int, groups smallint[], lanes smallint[], moved boolean[], dead_groups smallint[],
-    dead_lanes smallint[], dead_ids bigint[], dead_attempts int[], dead_reasons text[],
-    dead_errors text[], moment timestamptz
+    topic int, groups smallint[], lanes smallint[], moved boolean[], places int[], ids bigint[],
+    dead_attempts int[], reasons text[], errors text[], moment timestamptz
 ) RETURNS void
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_variable
@@ -657,31 +682,42 @@ BEGIN
          created_at, key, headers, payload)
     SELECT t.name, t.topic_id, o.id, b.group_name, u.attempts, u.reason, u.error, moment,
         o.created_at, o.key, o.headers, o.payload
-    FROM unnest(dead_groups, dead_lanes, dead_ids, dead_attempts, dead_reasons, dead_errors)
-        AS u (group_index, lane, id, attempts, reason, error)
+    FROM unnest(places, ids, dead_attempts, reasons, errors) AS u (place, id, attempts, reason, error)
     JOIN fanout.outbox_topics t ON t.topic_id = topic
-    JOIN fanout.consumer_group_index b ON b.topic_id = topic AND b.group_index = u.group_index
-    JOIN fanout.outbox o ON o.topic_id = topic AND o.lane = u.lane AND o.id = u.id
-    WHERE (u.group_index, u.lane) IN (
-        SELECT c.group_index, c.lane FROM unnest(groups, lanes, moved) AS c (group_index, lane, moved)
-        WHERE c.moved)
-    ORDER BY u.group_index, u.id;
+    JOIN fanout.consumer_group_index b ON b.topic_id = topic AND b.group_index = groups[u.place]
+    JOIN fanout.outbox o ON o.topic_id = topic AND o.lane = lanes[u.place] AND o.id = u.id
+    WHERE moved[u.place]
+    ORDER BY groups[u.place], u.id;
 END
 $$;
 
--- Reads the cursors of a member's lanes again.
-CREATE FUNCTION fanout.read_cursors(topic int, grp smallint, wanted smallint[]) RETURNS TABLE (
+-- Reads the cursors of a group's lanes again, for a member that does not know what became of its commits.
+-- Those that have the member's epochs get another version first: a commit that has yet to happen, because its
+-- caller went away, must not happen after this.
+CREATE FUNCTION fanout.reread_cursors(topic int, grp smallint, wanted smallint[], epochs bigint[])
+RETURNS TABLE (
     lane smallint, epoch bigint, version bigint, tick bigint, snapshot text, through_tick bigint,
     through_snapshot text, last_id bigint, settled_ahead text, failures text,
     blocked_until timestamptz, stalls int, trial_id bigint
 )
-LANGUAGE sql VOLATILE SET enable_seqscan = off SET jit = off AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM FROM fanout.outbox_subscription_offsets o
+    WHERE o.topic_id = topic AND o.group_index = grp AND o.lane = ANY (wanted)
+    ORDER BY o.lane FOR NO KEY UPDATE;
+    UPDATE fanout.outbox_subscription_offsets o SET version = o.version + 1
+    FROM unnest(wanted, epochs) AS u (lane, epoch)
+    WHERE o.topic_id = topic AND o.group_index = grp AND o.lane = u.lane AND o.epoch = u.epoch;
+    -- A later statement: the ticks that they stand at now may be newer than what the first one saw.
+    RETURN QUERY
     SELECT o.lane, o.epoch, o.version, o.tick, a.snapshot::text, o.through_tick, b.snapshot::text,
         o.last_id, o.settled_ahead::text, o.failures::text, o.blocked_until, o.stalls, o.trial_id
     FROM fanout.outbox_subscription_offsets o
     JOIN fanout.outbox_ticks a ON a.topic_id = o.topic_id AND a.tick = o.tick
     JOIN fanout.outbox_ticks b ON b.topic_id = o.topic_id AND b.tick = o.through_tick
-    WHERE o.topic_id = topic AND o.group_index = grp AND o.lane = ANY (wanted)
+    WHERE o.topic_id = topic AND o.group_index = grp AND o.lane = ANY (wanted);
+END
 $$;
 
 -- Makes a subscription's cursors, one per lane: at the tick that it began with when nothing before is
@@ -813,10 +849,7 @@ BEGIN
         SET epoch = o.epoch + 1, version = o.version + 1, stalls = o.stalls + 1
         WHERE o.topic_id = topic AND o.group_index = grp AND o.lane = ANY (lost);
     END IF;
-    DELETE FROM fanout.outbox_group_members m
-    WHERE m.topic_id = topic AND m.group_index = grp AND m.expires_at <= moment
-        AND NOT EXISTS (SELECT FROM fanout.outbox_lane_leases l
-            WHERE l.topic_id = topic AND l.group_index = grp AND l.owner = m.owner);
+    PERFORM fanout.forget_members(topic, grp, moment);
     SELECT * INTO newest FROM fanout.outbox_ticks k WHERE k.topic_id = topic ORDER BY k.tick DESC LIMIT 1;
     PERFORM FROM fanout.outbox_subscription_offsets o
     WHERE o.topic_id = topic AND o.group_index = grp AND o.lane = ANY (free) AND o.tick < newest.tick;
@@ -844,8 +877,11 @@ BEGIN
         RETURNING o.lane
     )
     SELECT array_agg(c.lane) INTO moved FROM changed c;
+    -- Of a message that was parked meanwhile its tracking row is still to go.
     DELETE FROM fanout.outbox_settlements f
-    WHERE f.topic_id = topic AND f.group_index = grp AND f.lane = ANY (moved);
+    WHERE f.topic_id = topic AND f.group_index = grp AND f.lane = ANY (moved)
+        AND NOT EXISTS (SELECT FROM fanout.outbox_consumer_groups t
+            WHERE t.topic_id = topic AND t.group_index = grp AND t.id = f.id AND t.parked);
     RETURN coalesce(cardinality(moved), 0);
 END
 $$;
@@ -935,7 +971,10 @@ BEGIN
     WHERE f.topic_id = topic AND f.lane IS NOT NULL AND (
         NOT EXISTS (SELECT FROM fanout.outbox_topic_subscriptions s
             WHERE s.topic_id = topic AND s.group_index = f.group_index AND s.status <> 'CANCELLED')
-        OR EXISTS (
+        -- One of a parked message may have been committed since the statement before.
+        OR NOT EXISTS (SELECT FROM fanout.outbox_consumer_groups t
+            WHERE t.topic_id = topic AND t.group_index = f.group_index AND t.id = f.id AND t.parked)
+        AND EXISTS (
             SELECT FROM fanout.outbox_subscription_offsets o
             JOIN fanout.outbox_ticks a ON a.topic_id = topic AND a.tick = o.tick
             JOIN fanout.outbox_ticks b ON b.topic_id = topic AND b.tick = o.through_tick
@@ -1406,9 +1445,10 @@ END
 $$;
 
 -- An id below which a group owes nothing by its cursors, of those above an id; NULL when it owes nothing.
--- Exact where that is cheap; otherwise from what the ticks cover.
-CREATE FUNCTION fanout.cursor_bound(topic int, grp smallint, ordered boolean, above bigint, decided bigint)
-RETURNS bigint
+-- From what the ticks cover; on demand exact, where that is affordable.
+CREATE FUNCTION fanout.cursor_bound(
+    topic int, grp smallint, ordered boolean, above bigint, decided bigint, exact boolean
+) RETURNS bigint
 LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     affordable CONSTANT bigint := 20000;
@@ -1440,7 +1480,7 @@ BEGIN
                 WHERE x.topic_id = topic AND x.tick > first.tick AND x.untracked_count > 0)))
     INTO bound, messages
     FROM (SELECT min(c.tick) AS tick, min(c.through_tick) AS through_tick FROM cursors c) first;
-    IF bound <= decided AND messages <= affordable THEN
+    IF exact AND bound <= decided AND messages <= affordable THEN
         SELECT min(o.id) INTO bound FROM fanout.cursor_owed(topic, grp, above) o;
     END IF;
     RETURN bound;
@@ -1457,6 +1497,7 @@ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable
 SET jit = off SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     w fanout.outbox_topic_watermarks;
+    is_exact boolean;
     lowest bigint;
     reached bigint;
 BEGIN
@@ -1465,44 +1506,49 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    WITH groups AS MATERIALIZED (
-        SELECT s.group_index, s.ordering = 'per-key' AS ordered, s.caught_up, s.owed_from_id,
-            s.start_decided_id, s.catch_up_to, s.catch_up_from
-        FROM fanout.outbox_topic_subscriptions s
-        WHERE s.topic_id = topic AND s.status IN ('ACTIVE', 'PAUSED')
-    )
-    SELECT min(l.id) INTO lowest FROM (
-        SELECT (
-            SELECT t.id FROM fanout.outbox_consumer_groups t
-            WHERE t.topic_id = topic AND t.group_index = g.group_index AND t.id > w.watermark_id
-                AND (SELECT true FROM fanout.outbox_settlements f
-                     WHERE f.topic_id = topic AND f.group_index = g.group_index AND f.id = t.id) IS NULL
-            ORDER BY t.id LIMIT 1)
-        FROM groups g
-        UNION ALL
-        -- What a subscription may still be given: a first pass goes on from where it is, later ones
-        -- begin above what was decided.
-        SELECT CASE
-            WHEN g.catch_up_to IS NULL THEN least(g.owed_from_id, g.start_decided_id + 1)
-            WHEN g.catch_up_from = 0 THEN g.start_decided_id + 1
-            ELSE least(g.catch_up_from, g.start_decided_id) + 1
-        END
-        FROM groups g WHERE NOT g.caught_up AND NOT g.ordered
-        UNION ALL
-        SELECT fanout.cursor_bound(topic, g.group_index, g.ordered, w.watermark_id, w.decided_id) FROM groups g
-        UNION ALL
-        -- Seen by no tick yet.
-        SELECT min(u.id)
-        FROM (
-            SELECT k.snapshot, k.decided_id FROM fanout.outbox_ticks k
-            WHERE k.topic_id = topic ORDER BY k.tick DESC LIMIT 1
-        ) newest
-        CROSS JOIN LATERAL fanout.unseen(
-            topic, newest.snapshot, greatest(newest.decided_id, w.watermark_id)) u
-        WHERE EXISTS (SELECT FROM groups g WHERE g.ordered OR NOT u.tracked)
-    ) l (id);
-    SELECT greatest(w.watermark_id, t.dropped_id, least(w.decided_id, lowest - 1)) INTO reached
-    FROM fanout.outbox_topics t WHERE t.topic_id = topic;
+    -- What the ticks cover is enough while that moves; where it stands still, cursors are read exactly.
+    FOREACH is_exact IN ARRAY '{false, true}'::boolean[] LOOP
+        WITH groups AS MATERIALIZED (
+            SELECT s.group_index, s.ordering = 'per-key' AS ordered, s.caught_up, s.owed_from_id,
+                s.start_decided_id, s.catch_up_to, s.catch_up_from
+            FROM fanout.outbox_topic_subscriptions s
+            WHERE s.topic_id = topic AND s.status IN ('ACTIVE', 'PAUSED')
+        )
+        SELECT min(l.id) INTO lowest FROM (
+            SELECT (
+                SELECT t.id FROM fanout.outbox_consumer_groups t
+                WHERE t.topic_id = topic AND t.group_index = g.group_index AND t.id > w.watermark_id
+                    AND (SELECT true FROM fanout.outbox_settlements f
+                         WHERE f.topic_id = topic AND f.group_index = g.group_index AND f.id = t.id) IS NULL
+                ORDER BY t.id LIMIT 1)
+            FROM groups g
+            UNION ALL
+            -- What a subscription may still be given: a first pass goes on from where it is, later ones
+            -- begin above what was decided.
+            SELECT CASE
+                WHEN g.catch_up_to IS NULL THEN least(g.owed_from_id, g.start_decided_id + 1)
+                WHEN g.catch_up_from = 0 THEN g.start_decided_id + 1
+                ELSE least(g.catch_up_from, g.start_decided_id) + 1
+            END
+            FROM groups g WHERE NOT g.caught_up AND NOT g.ordered
+            UNION ALL
+            SELECT fanout.cursor_bound(topic, g.group_index, g.ordered, w.watermark_id, w.decided_id, is_exact)
+            FROM groups g
+            UNION ALL
+            -- Seen by no tick yet.
+            SELECT min(u.id)
+            FROM (
+                SELECT k.snapshot, k.decided_id FROM fanout.outbox_ticks k
+                WHERE k.topic_id = topic ORDER BY k.tick DESC LIMIT 1
+            ) newest
+            CROSS JOIN LATERAL fanout.unseen(
+                topic, newest.snapshot, greatest(newest.decided_id, w.watermark_id)) u
+            WHERE EXISTS (SELECT FROM groups g WHERE g.ordered OR NOT u.tracked)
+        ) l (id);
+        SELECT greatest(w.watermark_id, t.dropped_id, least(w.decided_id, lowest - 1)) INTO reached
+        FROM fanout.outbox_topics t WHERE t.topic_id = topic;
+        EXIT WHEN reached > w.watermark_id OR w.decided_id <= w.watermark_id;
+    END LOOP;
     IF reached = w.watermark_id THEN
         RETURN false;
     END IF;
@@ -1558,6 +1604,31 @@ BEGIN
 END
 $$;
 
+-- What every live group owes of the messages that are tracked, or of those that are not. Ordered groups read
+-- both alike, and parked messages are accounted for by themselves. While a group catches up it may yet be
+-- given tracked messages.
+CREATE FUNCTION fanout.group_remaining(topic int, tracked boolean)
+RETURNS TABLE (group_name text, status text, messages bigint)
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT s.group_name, s.status, CASE
+        WHEN s.ordering = 'per-key' THEN 0
+        WHEN tracked THEN greatest((NOT s.caught_up)::int, (
+            SELECT count(*) FROM fanout.outbox_consumer_groups t
+            WHERE t.topic_id = topic AND t.group_index = s.group_index AND NOT t.parked
+                AND NOT EXISTS (
+                    SELECT FROM fanout.outbox_settlements f
+                    WHERE f.topic_id = topic AND f.group_index = s.group_index AND f.id = t.id)))
+        ELSE (SELECT count(*) FROM fanout.cursor_owed(topic, s.group_index))
+    END
+    FROM fanout.outbox_topic_subscriptions s
+    WHERE s.topic_id = topic AND s.status <> 'CANCELLED'
+    ORDER BY s.group_name;
+END
+$$;
+
 -- The first n messages above an id that a live group owes, ascending.
 CREATE FUNCTION fanout.pending_ids(topic int, grp smallint, after bigint, n int) RETURNS SETOF bigint
 LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
@@ -1584,12 +1655,14 @@ $$;
 
 -- Whether a topic's stored transaction ids are those of another cluster: the database was restored from a
 -- dump. They lie in the future of this server; or they did when a message was published here, which
--- now looks as if the newest tick had seen it, but no tick covers it. What is stored is read before the
--- server's present.
+-- now looks as if the newest tick had seen it, but no tick covers it. Those messages begin where the dump
+-- ends, so of a long log without ticks the first and the last are looked at. What is stored is read before
+-- the server's present.
 CREATE FUNCTION fanout.topic_needs_rebase(topic int) RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off SET enable_sort = off SET jit = off
 SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
+    affordable CONSTANT int := 20000;
     newest_tx xid8;
     newest pg_snapshot;
     covered bigint;
@@ -1605,12 +1678,15 @@ BEGIN
     IF EXISTS (
         SELECT FROM fanout.outbox_topics t, generate_series(0, t.lanes - 1) AS l (lane)
         CROSS JOIN LATERAL (
-            SELECT FROM fanout.outbox o
+            (SELECT o.tx FROM fanout.outbox o
             WHERE o.topic_id = topic AND o.lane = l.lane::smallint AND o.id >= covered
-                AND pg_visible_in_snapshot(o.tx, newest)
-            LIMIT 1
+            ORDER BY o.id LIMIT affordable / t.lanes)
+            UNION ALL
+            (SELECT o.tx FROM fanout.outbox o
+            WHERE o.topic_id = topic AND o.lane = l.lane::smallint AND o.id >= covered
+            ORDER BY o.id DESC LIMIT affordable / t.lanes)
         ) o
-        WHERE t.topic_id = topic)
+        WHERE t.topic_id = topic AND pg_visible_in_snapshot(o.tx, newest))
     THEN
         RETURN true;
     END IF;

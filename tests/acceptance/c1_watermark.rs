@@ -169,6 +169,7 @@ async fn watermark_is_true(mode: CompletionMode) {
         sleeping: 20,
         rolled_back: 20,
         savepoints: 20,
+        repeatable: 0,
         seed: 3,
     };
     let publishing = stage.process(plan.count).await;

@@ -1,7 +1,7 @@
 //! F2: what was published one after the other under a key is first delivered in that order, and settled
 //! in it, however late others commit, whatever fails, and while lanes change hands.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -10,7 +10,8 @@ use fanout_core::{CompletionMode, MessageId, OnFailure, Ordering};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Fate, Known, Ledger, Published, Publishers, Refusals, Stage, Worker, full, options, report,
+    Fate, Ledger, ModeChanges, Published, Publishers, Refusals, Stage, Worker, assert_order, full,
+    options, report,
 };
 
 const WORKERS: usize = 8;
@@ -26,6 +27,7 @@ fn publishers(seed: u64) -> Publishers {
         sleeping: 10,
         rolled_back: 10,
         savepoints: 10,
+        repeatable: 0,
         seed,
     }
 }
@@ -53,29 +55,7 @@ async fn work(
     worker.refusals
 }
 
-/// Pairs of messages of a key, the first of which had committed before the publish of the second began.
-fn pairs(
-    messages: &BTreeMap<MessageId, Known>,
-) -> impl Iterator<Item = (MessageId, MessageId)> + '_ {
-    let mut by_key: HashMap<&str, Vec<(MessageId, &Known)>> = HashMap::new();
-    for (id, known) in messages {
-        let key = known.key.as_deref().expect("all have keys");
-        by_key.entry(key).or_default().push((*id, known));
-    }
-    by_key.into_values().flat_map(|of_key| {
-        let mut pairs = Vec::new();
-        for (a, first) in &of_key {
-            for (b, second) in &of_key {
-                if first.committed < second.began {
-                    pairs.push((*a, *b));
-                }
-            }
-        }
-        pairs
-    })
-}
-
-async fn keeps_order(mode: CompletionMode, on_failure: OnFailure) {
+async fn keeps_order(mode: CompletionMode, on_failure: OnFailure, changing: bool) {
     let stage = Arc::new(Stage::new(mode).await);
     stage
         .subscribe("group", options(Ordering::PerKey, on_failure))
@@ -88,10 +68,19 @@ async fn keeps_order(mode: CompletionMode, on_failure: OnFailure) {
     }
     let plan = publishers(on_failure as u64);
     let publishing = stage.process(plan.count).await;
+    let changes = if changing {
+        Some(ModeChanges::start(&stage, &ledger, 100).await)
+    } else {
+        None
+    };
     let published = Arc::new(Published::default());
     plan.run(&publishing, &stage.topic.name, &ledger, &published, None)
         .await;
     ledger.until_settled(published.count()).await;
+    let changed = match changes {
+        Some(changes) => changes.stop().await,
+        None => 0,
+    };
     done.store(true, Relaxed);
     let mut refused = 0;
     while let Some(end) = workers.join_next().await {
@@ -102,59 +91,52 @@ async fn keeps_order(mode: CompletionMode, on_failure: OnFailure) {
     let fates: BTreeMap<MessageId, Fate> = ledger.fates("group");
     assert!(messages.keys().eq(fates.keys()), "lost, or never committed");
     assert!(fates.values().all(|fate| fate.settlements == 1));
-    let mut count = 0;
-    for (a, b) in pairs(&messages) {
-        count += 1;
-        let (first, second) = (&fates[&a], &fates[&b]);
-        let history = || {
-            let (known, later) = (&messages[&a], &messages[&b]);
-            format!("{a}: {known:?} {first:?}\n{b}: {later:?} {second:?}")
-        };
-        assert!(
-            first.first_delivered < second.first_delivered,
-            "{b} was delivered before {a}\n{}",
-            history()
-        );
-        assert!(
-            second.settled > first.left_order,
-            "{b} was settled before {a} was settled or parked\n{}",
-            history()
-        );
-    }
+    let count = assert_order(&messages, &fates);
     let failures: u32 = fates.values().map(|fate| fate.failures).sum();
     let late = published.late().0;
     report(&format!(
-        "{mode} {on_failure}: {} messages, {late} late, {count} pairs in order, {failures} failures, \
+        "{mode} {on_failure}, {changed} mode changes: {} messages, {late} late, {count} pairs in order, {failures} failures, \
          {refused} settlements refused as out of order",
         fates.len()
     ));
     assert!(count > fates.len(), "few messages share a key");
     assert!(late * 20 > fates.len(), "almost all committed in order");
     assert!(failures > 0 && refused > 0);
+    assert!(!changing || changed > 10, "the mode hardly changed");
 }
 
-async fn guarded(mode: CompletionMode, on_failure: OnFailure) {
-    tokio::time::timeout(HANG, keeps_order(mode, on_failure))
+async fn guarded(mode: CompletionMode, on_failure: OnFailure, changing: bool) {
+    tokio::time::timeout(HANG, keeps_order(mode, on_failure, changing))
         .await
         .expect("it does not hang");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f2_order_is_kept_per_key_with_park_in_reference_counting() {
-    guarded(CompletionMode::ReferenceCounting, OnFailure::Park).await;
+    guarded(CompletionMode::ReferenceCounting, OnFailure::Park, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f2_order_is_kept_per_key_with_block_in_reference_counting() {
-    guarded(CompletionMode::ReferenceCounting, OnFailure::Block).await;
+    guarded(CompletionMode::ReferenceCounting, OnFailure::Block, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f2_order_is_kept_per_key_with_park_in_offset_watermark() {
-    guarded(CompletionMode::OffsetWatermark, OnFailure::Park).await;
+    guarded(CompletionMode::OffsetWatermark, OnFailure::Park, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f2_order_is_kept_per_key_with_block_in_offset_watermark() {
-    guarded(CompletionMode::OffsetWatermark, OnFailure::Block).await;
+    guarded(CompletionMode::OffsetWatermark, OnFailure::Block, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f2_order_is_kept_per_key_with_park_across_mode_changes() {
+    guarded(CompletionMode::ReferenceCounting, OnFailure::Park, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f2_order_is_kept_per_key_with_block_across_mode_changes() {
+    guarded(CompletionMode::OffsetWatermark, OnFailure::Block, true).await;
 }

@@ -26,6 +26,7 @@ fn publishers() -> Publishers {
         sleeping: 40,
         rolled_back: 20,
         savepoints: 20,
+        repeatable: 0,
         seed: 42,
     }
 }

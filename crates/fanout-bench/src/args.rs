@@ -5,6 +5,7 @@ mod load;
 mod p1;
 mod p2;
 mod place;
+mod x1;
 
 use clap::{Parser, Subcommand};
 
@@ -13,6 +14,7 @@ pub(crate) use self::load::Load;
 pub(crate) use self::p1::P1;
 pub(crate) use self::p2::P2;
 pub(crate) use self::place::PlaceArgs;
+pub(crate) use self::x1::{X1, X1Settings};
 
 /// Benchmark scenarios of fanout.
 #[derive(Debug, Parser)]
@@ -30,6 +32,8 @@ pub(crate) enum Command {
     P2(P2),
     /// Conflicts of commits when members of one group crash and their lanes are taken over.
     K2(K2),
+    /// Changes of the mode under load, beside topics whose mode stays.
+    X1(X1),
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub(crate) enum Failure {
         settled_twice: u64,
         never_published: u64,
     },
+    #[error("messages of a key were delivered out of order inversions=`{inversions}`")]
+    Inverted { inversions: u64 },
 }
 
 /// The driver's own text says only that there was an error.

@@ -37,6 +37,7 @@ pub(crate) struct Summary {
     pub(crate) p50_ms: f64,
     pub(crate) p95_ms: f64,
     pub(crate) p99_ms: f64,
+    pub(crate) p999_ms: f64,
     pub(crate) max_ms: f64,
 }
 
@@ -73,7 +74,7 @@ impl Latencies {
 }
 
 impl Distribution {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let empty = Histogram::new_with_bounds(1, LONGEST_MICROS, DIGITS);
         Self(empty.expect("the bounds are constants that are in range"))
     }
@@ -84,6 +85,10 @@ impl Distribution {
         self.0.saturating_record_n(micros, messages);
     }
 
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.0 += &other.0;
+    }
+
     pub(crate) fn summary(&self) -> Summary {
         let ms = |micros: u64| micros as f64 / 1e3;
         let at = |quantile| ms(self.0.value_at_quantile(quantile));
@@ -92,6 +97,7 @@ impl Distribution {
             p50_ms: at(0.50),
             p95_ms: at(0.95),
             p99_ms: at(0.99),
+            p999_ms: at(0.999),
             max_ms: ms(self.0.max()),
         }
     }

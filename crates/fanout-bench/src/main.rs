@@ -26,6 +26,7 @@ mod stamp;
 mod storage;
 mod table;
 mod upkeep;
+mod x1;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -58,5 +59,6 @@ async fn run(cli: Cli) -> Result<()> {
         Command::P1(p1) => p1.run().await,
         Command::P2(p2) => p2.run().await,
         Command::K2(k2) => k2.run().await,
+        Command::X1(x1) => x1.run().await,
     }
 }

@@ -1,5 +1,7 @@
 //! What a benchmark runs on.
 
+use std::path::PathBuf;
+
 use fanout_postgres::Migrator;
 use fanout_testpg::{Cluster, Profile};
 use tokio::task::spawn_blocking;
@@ -18,7 +20,7 @@ pub(crate) struct Place {
 #[derive(Debug)]
 enum Server {
     Given(String),
-    Throwaway(Cluster),
+    Throwaway { cluster: Cluster, aged: bool },
 }
 
 impl Place {
@@ -39,17 +41,23 @@ impl Place {
                 if args.statements {
                     builder = builder.setting("shared_preload_libraries", "pg_stat_statements");
                 }
-                Server::Throwaway(blocking(|| builder.start()).await?)
+                let cluster = blocking(|| builder.start()).await?;
+                let aged = !args.fresh;
+                Server::Throwaway { cluster, aged }
             }
         };
-        Ok(Self { server, setup })
+        let place = Self { server, setup };
+        if let Server::Throwaway { aged: true, .. } = place.server {
+            storage::age(&storage::connect(&place.url()).await?).await?;
+        }
+        Ok(place)
     }
 
     /// The URL of a database with the schema in place; an empty one for each run, unless it was given.
     pub(crate) async fn database(&self, run: usize) -> Result<String> {
         let url = match &self.server {
             Server::Given(url) => url.clone(),
-            Server::Throwaway(cluster) => {
+            Server::Throwaway { cluster, .. } => {
                 let name = name(run);
                 tokio::task::block_in_place(|| cluster.create_database(&name))?;
                 cluster.url(&name)
@@ -66,7 +74,7 @@ impl Place {
     pub(crate) async fn discard(&self, run: usize) -> Result<()> {
         match self.server {
             Server::Given(_) => Ok(()),
-            Server::Throwaway(_) => {
+            Server::Throwaway { .. } => {
                 storage::drop_database(&storage::connect(&self.url()).await?, &name(run)).await
             }
         }
@@ -76,7 +84,7 @@ impl Place {
     pub(crate) fn url(&self) -> String {
         match &self.server {
             Server::Given(url) => url.clone(),
-            Server::Throwaway(cluster) => cluster.url("postgres"),
+            Server::Throwaway { cluster, .. } => cluster.url("postgres"),
         }
     }
 
@@ -84,14 +92,27 @@ impl Place {
     pub(crate) fn postmaster(&self) -> Option<u32> {
         match &self.server {
             Server::Given(_) => None,
-            Server::Throwaway(cluster) => cluster.pid(),
+            Server::Throwaway { cluster, .. } => cluster.pid(),
+        }
+    }
+
+    /// Where the files of a throwaway server are.
+    pub(crate) fn data_dir(&self) -> Option<PathBuf> {
+        match &self.server {
+            Server::Given(_) => None,
+            Server::Throwaway { cluster, .. } => Some(cluster.data_dir()),
         }
     }
 
     pub(crate) fn describe(&self) -> &'static str {
         match self.server {
             Server::Given(_) => "given database",
-            Server::Throwaway(_) => "throwaway cluster, durable settings, empty database",
+            Server::Throwaway { aged: true, .. } => {
+                "throwaway cluster, aged, durable settings, empty database"
+            }
+            Server::Throwaway { aged: false, .. } => {
+                "throwaway cluster, durable settings, empty database"
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! All SQL of the benchmarks: what the server says of itself.
 
+mod ageing;
 mod counters;
 mod held;
 mod tables;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, NoTls};
 
+pub(crate) use self::ageing::age;
 pub(crate) use self::counters::{Counters, Meter};
 pub(crate) use self::held::Held;
 pub(crate) use self::tables::{LOG, TableActivity, tables};

@@ -26,6 +26,8 @@ pub(crate) enum Failure {
     No,
     /// A demo does not add up, or does not end.
     Accounting(String),
+    /// Somebody else did what this was not to find.
+    Refused(String),
     /// Ended by a signal, orderly.
     Interrupted,
 }
@@ -63,6 +65,7 @@ impl Failure {
             Self::BrokenPipe => 0,
             Self::No => exit::NOT_FOUND,
             Self::Accounting(_) => exit::ACCOUNTING,
+            Self::Refused(_) => exit::REFUSED,
             Self::Interrupted => exit::INTERRUPTED,
         }
     }
@@ -70,7 +73,9 @@ impl Failure {
     fn line(&self) -> Option<String> {
         Some(one_line(&match self {
             Self::Engine(error) => describe(error),
-            Self::Usage(message) | Self::Accounting(message) => message.clone(),
+            Self::Usage(message) | Self::Accounting(message) | Self::Refused(message) => {
+                message.clone()
+            }
             Self::Io { what, source } => format!("{what}: {source}"),
             Self::Cluster(error) => with_sources(error),
             Self::BrokenPipe | Self::No => return None,

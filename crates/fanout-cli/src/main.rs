@@ -20,6 +20,7 @@ mod seek;
 mod signal;
 mod subscription;
 mod topic;
+mod topic_migrate;
 mod view;
 
 use std::process::ExitCode;

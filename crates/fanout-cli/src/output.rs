@@ -45,6 +45,22 @@ impl Output {
         self.to.flush().map_err(Failure::output)
     }
 
+    /// Draws text over what was drawn before, which had so many lines; returns how many it has.
+    ///
+    /// Without wrapping, so that a line of text is a line of the screen.
+    pub(crate) fn redraw(&mut self, drawn: usize, text: &str) -> Result<usize> {
+        if drawn > 0 {
+            self.text(format_args!("\x1b[{drawn}A"))?;
+        }
+        self.text("\x1b[?7l")?;
+        for line in text.lines() {
+            self.line(format_args!("{line}\x1b[K"))?;
+        }
+        self.text("\x1b[?7h\x1b[J")?;
+        self.flush()?;
+        Ok(text.lines().count())
+    }
+
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<()> {
         let line = serde_json::to_string(value)
             .map_err(|error| Failure::io("cannot write JSON", error.into()))?;

@@ -11,6 +11,7 @@ use fanout::{
 use crate::failure::{Failure, Result, complain};
 use crate::output::Output;
 use crate::record::Record;
+use crate::topic_migrate::TopicMigrate;
 use crate::{database, duration, view};
 
 #[derive(Debug, Args)]
@@ -48,6 +49,8 @@ enum Stored {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Change how new messages of a topic are accounted for, while it is used.
+    Migrate(TopicMigrate),
     /// Show a topic.
     Get { topic: TopicName },
     /// Show all topics.
@@ -182,6 +185,7 @@ impl Stored {
                 let updated = backend.update_topic(&topic, settings.into()).await?;
                 output.record(&view::topic(&updated))
             }
+            Self::Migrate(migrate) => migrate.run(backend, output).await,
             Self::Get { topic } => output.record(&view::topic(&backend.topic(&topic).await?)),
             Self::List => {
                 let topics = backend.topics().await?;

@@ -68,6 +68,8 @@ macro_rules! __each_case {
             both dropped {
                 a_dropped_publish_is_whole_or_nothing
                 a_dropped_fetch_loses_nothing
+                dropped_fetches_give_no_message_to_two_members
+                who_leaves_after_a_dropped_fetch_keeps_nothing
                 a_dropped_settlement_stands_or_not
                 a_dropped_failure_counts_once_or_not
                 a_dropped_subscribe_can_be_repeated
@@ -143,6 +145,31 @@ macro_rules! __each_case {
                 a_member_that_left_is_closed
                 heartbeats_are_noted
                 a_beat_tells_of_changes
+            }
+            both mode_changes {
+                it_says_what_the_mode_is
+                a_topic_must_exist
+                the_backlog_stays_and_new_messages_follow
+                what_is_left_is_told_per_group
+                receipts_of_both_forms_stay_valid
+                an_expired_lease_is_one_after_a_change
+                it_is_reversed_midway
+                publishers_may_hold_the_former_mode_open
+                parked_messages_stay_parked
+                a_parked_message_is_left_of_neither_mode
+                a_blocked_lane_stays_blocked
+                transactions_settle_across_a_change
+                order_holds_across_changes
+                what_is_out_of_order_stays_refused
+                a_paused_group_keeps_what_is_left
+                a_group_may_subscribe_at_any_point
+                cancelling_concerns_both_modes
+                queues_change_too
+                figures_and_watermark_run_across
+                f5_changes_of_the_mode_leave_required_sets_alone
+                dead_letters_are_made_across
+                concurrent_changes_meet_everything_else
+                one_member_takes_a_backlog_and_what_follows
             }
             once modes {
                 every_group_works_on_every_topic

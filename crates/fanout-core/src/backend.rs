@@ -6,9 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    CompletionMode, DeadLetter, DeleteTopic, GroupName, GroupStats, MaintenanceReport, Member,
-    MemberName, MessageAccounting, MessageId, NewMessage, Result, StartPosition, Subscribe,
-    Subscription, Topic, TopicConfig, TopicName, TopicUpdate, Watermark,
+    CompletionMode, DeadLetter, DeleteTopic, GroupName, GroupRemaining, GroupStats,
+    MaintenanceReport, Member, MemberName, MessageAccounting, MessageId, NewMessage, Result,
+    StartPosition, Subscribe, Subscription, Topic, TopicConfig, TopicName, TopicUpdate, Watermark,
 };
 
 /// An engine: topics, subscriptions, publishing, and the way to consume.
@@ -42,21 +42,37 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput).
     async fn update_topic(&self, topic: &TopicName, update: TopicUpdate) -> Result<Topic>;
 
-    /// Changes how a topic accounts for the messages that are published from now on, and returns the
-    /// topic as it is then; to the mode that it has, it changes nothing.
+    /// Changes how a topic accounts for the messages that are published from now on; nothing else
+    /// changes. In the topic's present mode it changes nothing.
     ///
-    /// Nothing is copied, and nobody stops or waits: each message keeps the accounting that it was
-    /// published with and drains there, and fetches read both. So it may be changed, and changed back,
-    /// at any moment.
+    /// A message keeps the accounting that it was published under: its deliveries, receipts and what
+    /// groups owe of it are as before. A publisher that read the mode before the change publishes
+    /// under the former one.
     ///
     /// Errors: [`TopicNotFound`](crate::ErrorKind::TopicNotFound).
     ///
     /// # To ensure correctness
-    /// - A publish that begins after it returned follows the new mode. One that began before follows
-    ///   either, also when it commits much later.
-    /// - What each group owes is the same before and after, and receipts stay valid, whatever their form.
-    /// - Of concurrent calls one is the last, and its mode holds.
+    /// - Nobody waits for it, it waits for no publisher and no consumer, and nothing is delivered or
+    ///   settled twice because of it.
+    /// - The order of a key is kept across it.
     async fn migrate_topic(&self, topic: &TopicName, mode: CompletionMode) -> Result<Topic>;
+
+    /// What every live group still owes of the messages that were published under a mode, by name: how
+    /// far the topic has moved away from it.
+    ///
+    /// Groups that want order read messages of either mode alike, so for them nothing remains. Nor
+    /// does a message that failed and was parked, whose retries are its own.
+    ///
+    /// Errors: [`TopicNotFound`](crate::ErrorKind::TopicNotFound).
+    ///
+    /// # To ensure correctness
+    /// - 0 only when the group owes none of them, those in hand included. While a subscription is
+    ///   being given what it missed, its figure may be lower than what it will owe, but not 0.
+    async fn remaining(
+        &self,
+        topic: &TopicName,
+        mode: CompletionMode,
+    ) -> Result<Vec<GroupRemaining>>;
 
     /// Reads a topic.
     ///

@@ -19,6 +19,15 @@ text_enum! {
 }
 
 impl CompletionMode {
+    /// The mode that a topic comes from when it changes to this one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::ReferenceCounting => Self::OffsetWatermark,
+            Self::OffsetWatermark => Self::ReferenceCounting,
+        }
+    }
+
     /// Up to this many groups reference counting is the better choice.
     const FEW_GROUPS: usize = 8;
     /// Above this many groups it is not advisable.

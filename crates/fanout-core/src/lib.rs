@@ -58,7 +58,7 @@ pub use new_message::{MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, NewMess
 pub use receipt::{CursorReceipt, Receipt, ReceiptForm, TrackedReceipt};
 pub use settlement::{Extension, MAX_ERROR_BYTES, Outcome, Settlement, Verdict, stored_error};
 pub use snapshot::{Snapshot, SnapshotError};
-pub use stats::{GroupStats, MessageAccounting, Watermark};
+pub use stats::{GroupRemaining, GroupStats, MessageAccounting, Watermark};
 pub use strategy::{Claimed, CompletionStrategy, Scope};
 pub use subscription::{StartPosition, Subscribe, Subscription};
 pub use subscription_options::{MAX_LEASE, OnFailure, Ordering, SubscriptionOptions, check_lease};

@@ -40,6 +40,17 @@ impl GroupStats {
     }
 }
 
+/// What a group still owes of the messages that were published under one mode.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GroupRemaining {
+    /// The group.
+    pub group: GroupName,
+    /// The status of its subscription. One that is paused settles nothing, so what remains stays.
+    pub status: SubscriptionStatus,
+    /// Messages that it owes a settlement, those in hand included.
+    pub messages: u64,
+}
+
 /// Up to where a topic is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Watermark {

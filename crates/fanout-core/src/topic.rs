@@ -24,7 +24,7 @@ text_enum! {
 
 /// The configuration of a topic.
 ///
-/// Semantics and lanes are fixed at creation; the mode changes by migration only; the rest by
+/// Semantics and lanes are fixed at creation; the mode changes by [`migrate_topic`](crate::Backend::migrate_topic) only; the rest by
 /// [`TopicUpdate`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicConfig {

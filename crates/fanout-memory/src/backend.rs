@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fanout_core::{
-    Backend, CompletionMode, DeadLetter, DeleteTopic, GroupName, GroupStats, JoinOptions,
-    MaintenanceReport, Member, MessageAccounting, MessageId, NewMessage, Result, Semantics,
-    StartPosition, Subscribe, Subscription, SubscriptionEvent, Topic, TopicConfig, TopicName,
-    TopicUpdate, Watermark,
+    Backend, CompletionMode, DeadLetter, DeleteTopic, GroupName, GroupRemaining, GroupStats,
+    JoinOptions, MaintenanceReport, Member, MessageAccounting, MessageId, NewMessage, Result,
+    Semantics, StartPosition, Subscribe, Subscription, SubscriptionEvent, Topic, TopicConfig,
+    TopicName, TopicUpdate, Watermark,
 };
 
 use crate::MemoryBuilder;
@@ -84,6 +84,15 @@ impl Backend for MemoryBackend {
             topic.config.completion_mode = mode;
             Ok(topic.clone())
         })
+    }
+
+    async fn remaining(
+        &self,
+        topic: &TopicName,
+        mode: CompletionMode,
+    ) -> Result<Vec<GroupRemaining>> {
+        self.shared
+            .step(|state, _| Ok(state.topic(topic)?.remaining(mode)))
     }
 
     async fn topic(&self, topic: &TopicName) -> Result<Topic> {

@@ -16,6 +16,7 @@ use schedule::Schedule;
 
 use crate::log::Stored;
 use crate::owed::Owed;
+use crate::path::Path;
 use crate::place::Place;
 
 /// The messages that a subscription owes: when each may be delivered, and after which others.
@@ -51,6 +52,13 @@ impl Ledger {
     /// The message, if it is owed.
     pub(crate) fn get(&self, id: MessageId) -> Option<&Owed> {
         self.owed.get(&id)
+    }
+
+    /// How many messages reach the group by a path, and did from the beginning.
+    pub(crate) fn on_first_path(&self, path: Path) -> u64 {
+        let first =
+            |owed: &&Owed| owed.path == path && Path::of(self.ordering, owed.entry.tracked) == path;
+        self.owed.values().filter(first).count() as u64
     }
 
     /// The message, if it is owed and this is the token of its present lease.

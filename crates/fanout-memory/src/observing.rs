@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use fanout_core::{GroupStats, MessageAccounting, MessageId, Subscription, Timestamp, Watermark};
+use fanout_core::{
+    CompletionMode, GroupRemaining, GroupStats, MessageAccounting, MessageId, Ordering,
+    Subscription, Timestamp, Watermark,
+};
 
 use crate::dead_letters::DeadLetters;
+use crate::path::Path;
 use crate::reading::Reading;
 use crate::subscription_state::SubscriptionState;
 use crate::topic_state::TopicState;
@@ -48,6 +52,21 @@ impl TopicState {
             dead_letters: dead_letters.count(id, name, &subscription.group),
             read_at: now,
         }
+    }
+
+    /// What every live group owes of the messages that were published under a mode.
+    pub(crate) fn remaining(&self, mode: CompletionMode) -> Vec<GroupRemaining> {
+        let path = Path::of(
+            Ordering::Unordered,
+            mode == CompletionMode::ReferenceCounting,
+        );
+        self.live()
+            .map(|state| GroupRemaining {
+                group: state.subscription.group.clone(),
+                status: state.subscription.status,
+                messages: state.ledger.on_first_path(path),
+            })
+            .collect()
     }
 
     /// Up to where every message has committed or rolled back, and is settled for every group that

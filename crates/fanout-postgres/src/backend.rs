@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use diesel_async::AsyncPgConnection;
 use fanout_core::{
     Backend, Clock, CompletionMode, DeadLetter, DeleteTopic, Error, ErrorKind, GroupName,
-    GroupStats, JoinOptions, MaintenanceReport, Member, MemberName, MessageAccounting, MessageId,
-    NewMessage, Result, Semantics, StartPosition, Subscribe, Subscription, SubscriptionEvent,
-    SubscriptionStatus, Timestamp, Topic, TopicConfig, TopicId, TopicName, TopicUpdate, Watermark,
+    GroupRemaining, GroupStats, JoinOptions, MaintenanceReport, Member, MemberName,
+    MessageAccounting, MessageId, NewMessage, Result, Semantics, StartPosition, Subscribe,
+    Subscription, SubscriptionEvent, SubscriptionStatus, Timestamp, Topic, TopicConfig, TopicId,
+    TopicName, TopicUpdate, Watermark,
 };
 use parking_lot::Mutex;
 
@@ -27,7 +28,7 @@ use crate::storage::{
     database, dead_letters, log, observation, settlements, subscriptions, topics, watermarks,
 };
 use crate::subscription_control::require;
-use crate::transaction::Transaction;
+use crate::transaction::{Room, Transaction};
 
 /// How often a publish that finds no leaf makes some and tries again. A batch may be larger than
 /// the smallest leaves.
@@ -39,6 +40,7 @@ pub struct PostgresBackend(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    room: Room,
     pool: Pool,
     clock: Option<Arc<dyn Clock>>,
     closed: AtomicBool,
@@ -46,6 +48,16 @@ struct Shared {
     span_cache_bytes: usize,
     /// Of the topics that are consumed through this handle.
     hubs: Mutex<HashMap<TopicId, Weak<Hub>>>,
+}
+
+/// Members hold the handle, so there are none any more. Sessions of members that were dropped are kept by
+/// their hubs, and keep these and the pool.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for hub in self.hubs.get_mut().values().filter_map(Weak::upgrade) {
+            hub.forget_all();
+        }
+    }
 }
 
 impl PostgresBackend {
@@ -65,6 +77,7 @@ impl PostgresBackend {
     pub(crate) fn open(pool: Pool, clock: Option<Arc<dyn Clock>>, span_cache_bytes: usize) -> Self {
         let (closed, members) = (AtomicBool::new(false), AtomicU64::new(0));
         Self(Arc::new(Shared {
+            room: Room::of(&pool),
             pool,
             clock,
             closed,
@@ -114,6 +127,10 @@ impl PostgresBackend {
 
     pub(crate) fn pool(&self) -> &Pool {
         &self.0.pool
+    }
+
+    pub(crate) fn room(&self) -> &Room {
+        &self.0.room
     }
 
     pub(crate) fn clock(&self) -> Option<Arc<dyn Clock>> {
@@ -167,7 +184,22 @@ impl Backend for PostgresBackend {
     }
 
     async fn migrate_topic(&self, topic: &TopicName, mode: CompletionMode) -> Result<Topic> {
-        self.change_mode(topic, mode).await
+        let mut connection = self.connection().await?;
+        let present = topics::get(&mut connection, topic).await?;
+        if present.config.completion_mode == mode {
+            return Ok(present);
+        }
+        topics::set_mode(&mut connection, topic, mode).await
+    }
+
+    async fn remaining(
+        &self,
+        topic: &TopicName,
+        mode: CompletionMode,
+    ) -> Result<Vec<GroupRemaining>> {
+        let mut connection = self.connection().await?;
+        let topic = topics::get(&mut connection, topic).await?;
+        observation::remaining(&mut connection, topic.id, mode).await
     }
 
     async fn topic(&self, topic: &TopicName) -> Result<Topic> {

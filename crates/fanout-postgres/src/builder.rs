@@ -31,7 +31,8 @@ impl PostgresBuilder {
         }
     }
 
-    /// Most connections at a time, at least 1. Default: 16.
+    /// Most connections at a time, at least 1; with two or more one is kept for what the engine does beside
+    /// callers' transactions, without which deliveries by cursor cannot be settled in them. Default: 16.
     pub fn pool_size(mut self, connections: usize) -> Self {
         self.pool_size = connections;
         self

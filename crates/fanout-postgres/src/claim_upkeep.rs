@@ -27,6 +27,8 @@ const LEAF_CHECK_IDS: i64 = 250_000;
 #[derive(Debug, Default)]
 pub(crate) struct ClaimUpkeep {
     floor: AtomicI64,
+    /// New messages of the topic are not tracked.
+    untracked: AtomicBool,
     unfolded: AtomicBool,
     catching_up: AtomicBool,
     /// A claim has seen that the subscription has caught up, which is for good.
@@ -48,8 +50,14 @@ impl ClaimUpkeep {
         self.floor.load(Relaxed)
     }
 
+    /// Whether the last claim saw that new messages of the topic are tracked.
+    pub(crate) fn tracks(&self) -> bool {
+        !self.untracked.load(Relaxed)
+    }
+
     /// Notes what a claim found to be done.
     pub(crate) fn note(&self, claim: &Claim) {
+        self.untracked.store(!claim.tracks, Relaxed);
         self.unfolded.store(claim.unfolded, Relaxed);
         self.catching_up.store(claim.catching_up, Relaxed);
         self.caught_up.fetch_or(!claim.catching_up, Relaxed);

@@ -94,6 +94,19 @@ impl PostgresMember {
         Ok(claimed)
     }
 
+    /// Takes messages by their tracking rows while the cursors rest, unless the mode has changed.
+    async fn fetch_resting(&self, scope: &Scope, limit: usize) -> Result<Claimed> {
+        let claimed = self.fetch_tracked(scope, limit).await?;
+        if self.tracked.tracks() {
+            return Ok(claimed);
+        }
+        self.paths.write().wake();
+        if claimed.fetched.deliveries.is_empty() {
+            return self.fetch_both(scope, limit).await;
+        }
+        Ok(claimed)
+    }
+
     /// Takes messages by both paths; each that has work gets half of the limit at least.
     async fn fetch_both(&self, scope: &Scope, limit: usize) -> Result<Claimed> {
         let look = self.cursors.look(scope, self.tracked.floor()).await?;
@@ -108,8 +121,14 @@ impl PostgresMember {
             return Ok(claimed);
         }
         // Rows, or what only a claim of rows looks after.
-        let has_rows = look.tracked || look.folding || !look.caught_up;
-        let cursor_has_work = has_rows && self.cursors.is_ready(&look, scope, limit).await?;
+        let has_rows = (look.tracked || look.folding || !look.caught_up)
+            && (look.tracks || !planted!(ForgetsOldPath));
+        let mut cursor_has_work = has_rows && self.cursors.is_ready(&look, scope, limit).await?;
+        if has_rows && !cursor_has_work {
+            // Rows may fill every fetch, and then nothing else here would ask for a tick.
+            self.cursors.tick().await?;
+            cursor_has_work = self.cursors.is_ready(&look, scope, limit).await?;
+        }
         let turn = self.paths.write().next_turn();
         let rows_limit = match (has_rows, cursor_has_work) {
             (false, _) => 0,
@@ -121,7 +140,12 @@ impl PostgresMember {
             claimed = self.fetch_tracked(scope, rows_limit).await?;
         }
         let room = limit - claimed.fetched.deliveries.len();
-        if room > 0 && claimed.status == SubscriptionStatus::Active {
+        if room == 0 && !cursor_has_work {
+            let nothing = look.tracks && self.cursors.is_idle(scope);
+            self.paths.write().note(scope, nothing);
+        }
+        let reads = room > 0 && !(look.tracks && planted!(ForgetsOldPath));
+        if reads && claimed.status == SubscriptionStatus::Active {
             let more = self.cursors.claim_after(&look, scope, room).await?;
             let nothing = look.tracks && more.is_empty() && self.cursors.is_idle(scope);
             self.paths.write().note(scope, nothing);
@@ -216,7 +240,7 @@ impl Member for PostgresMember {
         for _ in 0..2 {
             let scope = self.scope();
             let answer = if self.paths.read().cursor_rests(&scope) {
-                self.fetch_tracked(&scope, limit).await
+                self.fetch_resting(&scope, limit).await
             } else {
                 self.fetch_both(&scope, limit).await
             };

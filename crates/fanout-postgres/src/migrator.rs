@@ -79,6 +79,10 @@ impl Migrator {
                     done.push(migration.name().to_string());
                 }
             }
+            #[cfg(fanout_planted)]
+            if let Some(mistake) = crate::planted::in_force().filter(|_| !done.is_empty()) {
+                crate::storage::planted::apply(connection, mistake)?;
+            }
             Ok(done)
         })
         .await

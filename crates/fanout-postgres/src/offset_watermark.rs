@@ -72,6 +72,11 @@ impl OffsetWatermark {
         self.session(scope).is_ready(look, limit, scope).await
     }
 
+    /// Takes a tick if one is due, so that what was published since can be read.
+    pub(crate) async fn tick(&self) -> Result<()> {
+        self.hub.tick().await.map(drop)
+    }
+
     /// Whether every lane stands at the newest tick with nothing in hand.
     pub(crate) fn is_idle(&self, scope: &Scope) -> bool {
         self.session(scope).is_idle()
@@ -106,6 +111,7 @@ impl Drop for OffsetWatermark {
     fn drop(&mut self) {
         if let Some(session) = self.session.get_mut() {
             session.abandon();
+            self.hub.tidy();
         }
     }
 }

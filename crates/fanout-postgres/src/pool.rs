@@ -80,22 +80,25 @@ impl Pool {
             Self::Deadpool(pool) => match pool.get().await {
                 Ok(connection) => Ok(Connection(Some(Pooled::Deadpool(connection)))),
                 Err(PoolError::Closed) => Err(Error::new(ErrorKind::Closed, "pool is closed")),
-                Err(PoolError::Timeout(_)) => Err(Error::new(
-                    ErrorKind::Unavailable,
-                    "no connection came free in time",
-                )),
+                Err(PoolError::Timeout(_)) => Err(no_connection()),
                 Err(PoolError::Backend(error)) => Err(unavailable(error)),
                 Err(error) => Err(unavailable(error)),
             },
             #[cfg(feature = "bb8")]
             Self::Bb8(pool) => match pool.get_owned().await {
                 Ok(connection) => Ok(Connection(Some(Pooled::Bb8(connection)))),
-                Err(bb8::RunError::TimedOut) => Err(Error::new(
-                    ErrorKind::Unavailable,
-                    "no connection came free in time",
-                )),
+                Err(bb8::RunError::TimedOut) => Err(no_connection()),
                 Err(error) => Err(unavailable(error)),
             },
+        }
+    }
+
+    /// Most connections at a time, and how long a call waits for one; none where the pool does not tell.
+    pub(crate) fn limits(&self) -> (Option<usize>, Option<Duration>) {
+        match self {
+            Self::Deadpool(pool) => (Some(pool.status().max_size), pool.timeouts().wait),
+            #[cfg(feature = "bb8")]
+            Self::Bb8(_) => (None, None),
         }
     }
 
@@ -107,6 +110,10 @@ impl Pool {
             Self::Bb8(_) => {}
         }
     }
+}
+
+pub(crate) fn no_connection() -> Error {
+    Error::new(ErrorKind::Unavailable, "no connection came free in time")
 }
 
 enum Pooled {

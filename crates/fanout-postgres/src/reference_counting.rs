@@ -51,6 +51,11 @@ impl ReferenceCounting {
         self.upkeep.read().floor()
     }
 
+    /// Whether the last claim saw that new messages of the topic are tracked.
+    pub(crate) fn tracks(&self) -> bool {
+        self.upkeep.read().tracks()
+    }
+
     fn now(&self) -> Option<Timestamp> {
         self.clock.as_ref().map(|clock| clock.now())
     }

@@ -2,8 +2,8 @@
 
 use diesel_async::AsyncPgConnection;
 use fanout_core::{
-    CompletionMode, DeleteTopic, Error, ErrorKind, GroupName, Result, Semantics, Topic,
-    TopicConfig, TopicName, TopicUpdate,
+    DeleteTopic, Error, ErrorKind, GroupName, Result, Semantics, Topic, TopicConfig, TopicName,
+    TopicUpdate,
 };
 
 use crate::PostgresBackend;
@@ -49,19 +49,6 @@ impl PostgresBackend {
         topics::update(connection, updated.id, &updated.config).await?;
         transaction.commit().await?;
         Ok(updated)
-    }
-
-    pub(crate) async fn change_mode(
-        &self,
-        topic: &TopicName,
-        mode: CompletionMode,
-    ) -> Result<Topic> {
-        let mut connection = self.connection().await?;
-        let present = topics::get(&mut connection, topic).await?;
-        if present.config.completion_mode == mode {
-            return Ok(present);
-        }
-        topics::set_mode(&mut connection, topic, mode).await
     }
 
     pub(crate) async fn remove_topic(&self, topic: &TopicName, mode: DeleteTopic) -> Result<()> {

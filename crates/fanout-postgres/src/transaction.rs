@@ -1,14 +1,18 @@
 //! Explicit transactions, safe against a dropped future.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use diesel_async::{
     AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
 };
-use fanout_core::{OpenTx, Result};
+use fanout_core::{Error, ErrorKind, OpenTx, Result};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::checkout::Checkout;
 use crate::error::ResultExt;
-use crate::pool::Pool;
+use crate::pool::{Pool, no_connection};
 
 /// A transaction on a connection of the pool. Dropping it closes the connection, so that nothing
 /// half done stays open behind the pool's back.
@@ -73,22 +77,74 @@ impl std::fmt::Debug for Transaction {
     }
 }
 
+/// How many transactions of callers may be open at a time: one connection is left for what the engine does
+/// beside them. Settling in a transaction asks the session that fetched the message, and that may be in the
+/// middle of a call which needs a connection.
+#[derive(Debug)]
+pub(crate) struct Room {
+    permits: Arc<Semaphore>,
+    patience: Option<Duration>,
+}
+
+impl Room {
+    pub(crate) fn of(pool: &Pool) -> Self {
+        let (connections, patience) = pool.limits();
+        let permits =
+            connections.map_or(Semaphore::MAX_PERMITS, |most| most.saturating_sub(1).max(1));
+        Self {
+            permits: Arc::new(Semaphore::new(permits)),
+            patience,
+        }
+    }
+
+    async fn take(&self) -> Result<OwnedSemaphorePermit> {
+        let permit = self.permits.clone().acquire_owned();
+        let permit = match self.patience {
+            Some(patience) => tokio::time::timeout(patience, permit).await,
+            None => Ok(permit.await),
+        };
+        match permit {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(Error::new(ErrorKind::Closed, "pool is closed")),
+            Err(_) => Err(no_connection()),
+        }
+    }
+}
+
+/// A transaction of a caller.
+#[derive(Debug)]
+pub(crate) struct CallersTransaction {
+    transaction: Transaction,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl CallersTransaction {
+    pub(crate) async fn begin(pool: &Pool, room: &Room) -> Result<Self> {
+        let permit = room.take().await?;
+        Ok(Self {
+            transaction: Transaction::begin(pool).await?,
+            _permit: permit,
+        })
+    }
+}
+
 #[async_trait]
-impl OpenTx for Transaction {
+impl OpenTx for CallersTransaction {
     type Tx = AsyncPgConnection;
 
     fn tx(&mut self) -> &mut AsyncPgConnection {
-        self.connection()
+        self.transaction.connection()
     }
 
     async fn commit(mut self: Box<Self>) -> Result<()> {
         // Postgres answers COMMIT of a failed transaction with ROLLBACK, and the driver calls that
         // success. Callers may have passed over the failure; a statement finds it out.
-        self.connection().batch_execute("SELECT").await.reading()?;
-        Transaction::commit(*self).await
+        let tx = self.transaction.connection();
+        tx.batch_execute("SELECT").await.reading()?;
+        self.transaction.commit().await
     }
 
     async fn rollback(self: Box<Self>) -> Result<()> {
-        Transaction::rollback(*self).await
+        self.transaction.rollback().await
     }
 }

@@ -11,7 +11,7 @@ use crate::PostgresBackend;
 use crate::error::{ResultExt, foreign_receipt};
 use crate::offset_watermark;
 use crate::storage::{log, settlements, subscriptions};
-use crate::transaction::Transaction;
+use crate::transaction::CallersTransaction;
 
 #[async_trait]
 impl Transactional for PostgresBackend {
@@ -102,7 +102,8 @@ impl Transactional for PostgresBackend {
 
     async fn begin(&self) -> Result<Box<dyn OpenTx<Tx = AsyncPgConnection>>> {
         self.check_open()?;
-        Ok(Box::new(Transaction::begin(self.pool()).await?))
+        let transaction = CallersTransaction::begin(self.pool(), self.room()).await?;
+        Ok(Box::new(transaction))
     }
 }
 

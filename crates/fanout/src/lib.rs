@@ -3,6 +3,7 @@
 
 mod consumer;
 mod maintenance;
+mod migration;
 mod pace;
 mod stop;
 
@@ -15,3 +16,4 @@ pub use fanout_postgres::{
     MigrationStatus, Migrator, Pool, PostgresBackend, PostgresBuilder, diesel_async,
 };
 pub use maintenance::{MaintenanceCounters, MaintenanceHandle, MaintenanceRunner};
+pub use migration::{Migration, MigrationProgress};

@@ -105,6 +105,11 @@ impl Ledger {
         self.groups.lock().get(group).cloned().unwrap_or_default()
     }
 
+    /// How many messages were delivered so far, each counted once per group.
+    pub(crate) fn delivered_so_far(&self) -> usize {
+        self.progress.borrow().0
+    }
+
     /// Waits until this many messages were delivered, each counted once per group.
     pub(crate) async fn until_delivered(&self, messages: usize) {
         let mut progress = self.progress.subscribe();

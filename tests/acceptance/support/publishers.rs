@@ -29,6 +29,8 @@ pub(crate) struct Publishers {
     /// How many roll back, and how many roll a savepoint back.
     pub(crate) rolled_back: usize,
     pub(crate) savepoints: usize,
+    /// How many keep the snapshot that they begin with.
+    pub(crate) repeatable: usize,
     pub(crate) seed: u64,
 }
 
@@ -89,6 +91,10 @@ impl Publisher {
 
     async fn transaction(&mut self) {
         let mut open = self.backend.begin().await.expect("begins");
+        if self.chance.percent(self.plan.repeatable) {
+            let level = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
+            execute(open.tx(), level).await;
+        }
         let mut kept = self.publish(open.tx()).await;
         if self.chance.percent(self.plan.savepoints) {
             execute(open.tx(), "SAVEPOINT undone").await;

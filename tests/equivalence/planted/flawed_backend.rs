@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fanout_core::{
-    Backend, CompletionMode, DeadLetter, DeleteTopic, GroupName, GroupStats, JoinOptions,
-    MaintenanceReport, Member, MessageAccounting, MessageId, NewMessage, OpenTx, Receipt, Result,
-    Settlement, StartPosition, Subscribe, Subscription, Topic, TopicConfig, TopicName, TopicUpdate,
-    Transactional, Watermark,
+    Backend, CompletionMode, DeadLetter, DeleteTopic, GroupName, GroupRemaining, GroupStats,
+    JoinOptions, MaintenanceReport, Member, MessageAccounting, MessageId, NewMessage, OpenTx,
+    Receipt, Result, Settlement, StartPosition, Subscribe, Subscription, Topic, TopicConfig,
+    TopicName, TopicUpdate, Transactional, Watermark,
 };
 use fanout_memory::MemoryBackend;
 use parking_lot::Mutex;
@@ -48,6 +48,14 @@ impl Backend for FlawedBackend {
 
     async fn migrate_topic(&self, topic: &TopicName, mode: CompletionMode) -> Result<Topic> {
         self.migrate_wrongly(topic, mode).await
+    }
+
+    async fn remaining(
+        &self,
+        topic: &TopicName,
+        mode: CompletionMode,
+    ) -> Result<Vec<GroupRemaining>> {
+        self.inner.remaining(topic, mode).await
     }
 
     async fn topic(&self, topic: &TopicName) -> Result<Topic> {

@@ -14,6 +14,10 @@ pub(crate) struct PlaceArgs {
     /// A setting of the throwaway cluster, as `name=value`. May be repeated.
     #[arg(long = "setting", value_parser = setting, conflicts_with = "database_url")]
     pub(crate) settings: Vec<(String, String)>,
+    /// Measures a server whose memory and log files have never been used, as it was started. Without
+    /// this the throwaway cluster is aged first, which takes some seconds.
+    #[arg(long, conflicts_with = "database_url")]
+    pub(crate) fresh: bool,
     /// Counts statements with `pg_stat_statements`, which costs the database some time. A
     /// given database does so whenever it has it preloaded.
     #[arg(long, conflicts_with = "database_url")]

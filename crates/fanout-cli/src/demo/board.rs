@@ -88,19 +88,8 @@ impl Board {
             output.line(format_args!("{head}\n{table}"))?;
             return output.flush();
         }
-        // Up to the first line of the last drawing; without wrapping, so that a line of text is
-        // a line of the screen.
-        if self.drawn > 0 {
-            output.text(format_args!("\x1b[{}A", self.drawn))?;
-        }
-        output.text("\x1b[?7l")?;
-        self.drawn = 0;
-        for line in head.lines().chain(table.lines()) {
-            output.line(format_args!("{line}\x1b[K"))?;
-            self.drawn += 1;
-        }
-        output.text("\x1b[?7h")?;
-        output.flush()
+        self.drawn = output.redraw(self.drawn, &format!("{head}\n{table}"))?;
+        Ok(())
     }
 
     fn line(

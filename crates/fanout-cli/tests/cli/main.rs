@@ -4,6 +4,7 @@
 mod consuming;
 mod demo;
 mod migrating;
+mod mode_changes;
 mod publishing;
 mod rebasing;
 mod subscriptions;

@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 
 use crate::Harness;
 use crate::stage::{
-    Cut, Fixture, LOST, Scene, TestGroup, TestTopic, at_every_cut, cut, ids, messages, options,
-    patient, receipts, same_ids, settle_all, take, topic_name,
+    Cut, Fixture, LOST, Scene, TestGroup, TestTopic, at_every_cut, cut, fetch, ids, messages,
+    options, patient, receipts, same_ids, settle_all, take, topic_name,
 };
 
 /// More often than an engine has connections.
@@ -107,6 +107,60 @@ pub(crate) async fn a_dropped_fetch_loses_nothing(s: &Scene) {
         "a dropped fetch is no failed attempt"
     );
     sound(&topic, &group).await;
+}
+
+pub(crate) async fn dropped_fetches_give_no_message_to_two_members(s: &Scene) {
+    let topic = s.topic("orders").await;
+    at_every_cut(async |at| {
+        let group = topic
+            .group_with(&format!("{at:?}"), patient(options()))
+            .await;
+        topic.publish(32).await;
+        let one = group.member().await;
+        let mut taken = ids(&fetch(&*one, 1).await);
+        let two = group.member().await;
+        taken.extend(ids(&fetch(&*two, 1).await));
+        // In it the first makes room for the second.
+        let fetched = cut(one.fetch(1), at).await;
+        let completed = fetched.is_some();
+        if let Some(fetched) = fetched {
+            taken.extend(ids(&fetched.expect("a member can fetch").deliveries));
+        }
+        for member in [&two, &one, &two, &one] {
+            taken.extend(ids(&fetch(&**member, 32).await));
+        }
+        taken.sort_unstable();
+        let all = taken.len();
+        taken.dedup();
+        assert_eq!(taken.len(), all, "a message in hand goes to nobody else");
+        one.leave().await.expect("a member can leave");
+        two.leave().await.expect("a member can leave");
+        completed
+    })
+    .await;
+}
+
+pub(crate) async fn who_leaves_after_a_dropped_fetch_keeps_nothing(s: &Scene) {
+    let topic = s.topic("orders").await;
+    at_every_cut(async |at| {
+        let group = topic
+            .group_with(&format!("{at:?}"), patient(options()))
+            .await;
+        let sent = topic.publish(16).await;
+        let one = group.member().await;
+        let completed = cut(one.fetch(4), at).await.is_some();
+        one.leave().await.expect("a member can leave");
+        // Where each message has a lease of its own, the member may not know of all that it took.
+        let free = if s.tracks() { 12 } else { 16 };
+        let two = group.member().await;
+        let taken = ids(&take(&*two, free).await);
+        assert!(
+            taken.iter().all(|id| sent.contains(id)),
+            "what a member that left has not taken goes to others without a wait"
+        );
+        completed
+    })
+    .await;
 }
 
 pub(crate) async fn a_dropped_settlement_stands_or_not(s: &Scene) {

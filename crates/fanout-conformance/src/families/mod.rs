@@ -15,6 +15,7 @@ pub(crate) mod leases;
 pub(crate) mod lifecycle;
 pub(crate) mod liveness;
 pub(crate) mod members;
+pub(crate) mod mode_changes;
 pub(crate) mod modes;
 pub(crate) mod ordering;
 pub(crate) mod parking;

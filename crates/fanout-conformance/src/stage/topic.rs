@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use fanout_core::{
-    BackendExt, DeadLetter, DeleteTopic, GroupName, GroupStats, Member, MessageAccounting,
-    MessageId, NewMessage, Result, SubscriptionOptions, TopicName, Watermark,
+    BackendExt, CompletionMode, DeadLetter, DeleteTopic, GroupName, GroupRemaining, GroupStats,
+    Member, MessageAccounting, MessageId, NewMessage, Result, SubscriptionOptions, Topic,
+    TopicName, Watermark,
 };
 
 use super::{Scene, TestGroup, group_name, keyed, messages, options};
@@ -94,6 +95,29 @@ impl TestTopic {
 
     pub(crate) async fn try_publish(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>> {
         self.scene.backend.publish(&self.name, messages).await
+    }
+
+    /// Changes the mode.
+    pub(crate) async fn migrate(&self, mode: CompletionMode) -> Topic {
+        let changed = self.try_migrate(mode).await;
+        changed.expect("the mode of a topic can be changed at any time")
+    }
+
+    pub(crate) async fn try_migrate(&self, mode: CompletionMode) -> Result<Topic> {
+        tokio::task::yield_now().await;
+        self.scene.backend.migrate_topic(&self.name, mode).await
+    }
+
+    /// The mode that the topic is in.
+    pub(crate) async fn mode(&self) -> CompletionMode {
+        let topic = self.scene.backend.topic(&self.name).await;
+        topic.expect("the topic exists").config.completion_mode
+    }
+
+    /// What its groups have left of a mode.
+    pub(crate) async fn remaining(&self, mode: CompletionMode) -> Vec<GroupRemaining> {
+        let remaining = self.scene.backend.remaining(&self.name, mode).await;
+        remaining.expect("what is left can be read")
     }
 
     pub(crate) async fn delete(&self, mode: DeleteTopic) -> Result<()> {

@@ -269,7 +269,7 @@ impl Hub {
         oldest: i64,
         untracked: bool,
     ) -> Option<Arc<Block>> {
-        if let Some(block) = self.cache.find(tick.number, oldest, untracked) {
+        if let Some(block) = self.cache.find(tick, oldest, untracked) {
             return Some(block);
         }
         let newest = self.newest.read().clone();
@@ -381,6 +381,22 @@ impl Hub {
         self.sessions
             .lock()
             .retain(|other| !Arc::ptr_eq(other, session));
+    }
+
+    /// Forgets all sessions.
+    pub(crate) fn forget_all(&self) {
+        self.sessions.lock().clear();
+    }
+
+    /// Forgets what nobody can ask for any more, now that a member was dropped: with the last one that
+    /// fetches goes the cache.
+    pub(crate) fn tidy(&self) {
+        let now = self.moment();
+        let mut sessions = self.sessions.lock();
+        sessions.retain(|session| !session.is_over(now));
+        if sessions.iter().all(|session| session.is_abandoned()) {
+            self.cache.clear();
+        }
     }
 
     /// The session that owns a group's lane at this epoch, members that were dropped included.

@@ -52,7 +52,8 @@ impl Judgement {
         for (index, receipt, verdict) in items {
             let id = receipt.id.0;
             let current = lane.rows.get(&id).filter(|entry| {
-                matches!(entry.state, State::InHand { delivery, .. } if delivery == receipt.delivery)
+                matches!(entry.state, State::InHand { delivery, .. }
+                    if delivery == receipt.delivery || planted!(IgnoresDelivery))
                     && !judgement.settled.contains(&id)
                     && !judgement.released.contains(&id)
             });
@@ -68,7 +69,7 @@ impl Judgement {
             let of_key = row.key.as_deref().and_then(|key| unsettled.get_mut(key));
             if let Some(of_key) = of_key {
                 let place = lane.place_of(id);
-                if of_key.first() != Some(&place) {
+                if of_key.first() != Some(&place) && !planted!(SettlesOutOfOrder) {
                     judgement.decide(index, Outcome::OutOfOrder);
                     continue;
                 }
@@ -94,16 +95,23 @@ impl Judgement {
                     let delay = options.backoff.delay(failed, jitter());
                     if options.on_failure == OnFailure::Block {
                         failures.insert(id, failed);
-                        block_for = Some(block_for.map_or(delay, |longest| longest.max(delay)));
+                        let wait = if planted!(GoesOnWhenBlocked) {
+                            Duration::ZERO
+                        } else {
+                            delay
+                        };
+                        block_for = Some(block_for.map_or(wait, |longest| longest.max(wait)));
                         judgement.release_from(lane, id);
                     } else {
                         judgement.settled.insert(id);
-                        parks.push(Park {
-                            id,
-                            attempts: failed,
-                            delay,
-                            error: Some(stored_error(reason)),
-                        });
+                        if !planted!(PassesFailed) {
+                            parks.push(Park {
+                                id,
+                                attempts: failed,
+                                delay,
+                                error: Some(stored_error(reason)),
+                            });
+                        }
                     }
                     judgement.outcomes.push((index, Decided::RetryAfter(delay)));
                 }

@@ -54,15 +54,16 @@ impl SpanCache {
         }
     }
 
-    /// A span for a cursor that stands at tick `at`: one that begins there or before, ends after, and
-    /// not before tick `oldest`. The one that ends last.
-    pub(crate) fn find(&self, at: i64, oldest: i64, untracked: bool) -> Option<Arc<Block>> {
+    /// A span for a cursor that stands at tick `at`: one that begins there or not far before, ends after,
+    /// and not before tick `oldest`. The one that ends last.
+    pub(crate) fn find(&self, at: &Tick, oldest: i64, untracked: bool) -> Option<Arc<Block>> {
         let state = self.state.lock();
         let blocks = state.blocks.iter().filter(|block| {
             block.untracked == untracked
-                && block.from.number <= at
-                && at < block.through.number
+                && block.from.number <= at.number
+                && at.number < block.through.number
                 && oldest <= block.through.number
+                && is_worth_it(block, at)
         });
         blocks.max_by_key(|block| block.through.number).cloned()
     }
@@ -131,6 +132,44 @@ impl SpanCache {
     }
 }
 
+/// Whether what a span has behind a tick is much, against what a cursor that stands there has read of it
+/// already: a group that is far behind must not make the others read all that it has to. Measured in
+/// transactions, which is what snapshots tell.
+fn is_worth_it(block: &Block, at: &Tick) -> bool {
+    const MOST_BEFORE: u64 = 4;
+    let [from, at, through] = [&block.from, at, &block.through].map(|tick| tick.snapshot.xmax());
+    let (before, behind) = (at.saturating_sub(from), through.saturating_sub(at));
+    before <= behind.saturating_mul(MOST_BEFORE)
+}
+
 fn signed(bytes: usize) -> isize {
     isize::try_from(bytes).unwrap_or(isize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use fanout_core::Snapshot;
+
+    use super::*;
+
+    fn tick(number: i64, xmax: u64) -> Tick {
+        let snapshot: Snapshot = format!("{xmax}:{xmax}:").parse().expect("a snapshot");
+        Tick {
+            number,
+            snapshot: Arc::new(snapshot),
+        }
+    }
+
+    #[test]
+    fn a_span_is_shared_by_those_who_need_most_of_it() {
+        let cache = SpanCache::new(1);
+        let long = cache.exactly(&tick(1, 100), &tick(9, 1000), false);
+        let find = |number, xmax| cache.find(&tick(number, xmax), 0, false);
+        for (number, xmax) in [(1, 100), (2, 200), (5, 600)] {
+            let found = find(number, xmax).expect("it has what is needed");
+            assert!(Arc::ptr_eq(&found, &long));
+        }
+        assert!(find(8, 990).is_none(), "nearly all of it is read already");
+        assert!(find(9, 1000).is_none(), "all of it is");
+    }
 }

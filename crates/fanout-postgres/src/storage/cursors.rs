@@ -70,6 +70,8 @@ pub(crate) struct CursorUpdate {
     pub(crate) trial: Option<i64>,
     /// Something was settled: the lane does not stall.
     pub(crate) progressed: bool,
+    /// When the server was started that the ticks are known from.
+    pub(crate) server: Timestamp,
     pub(crate) parks: Vec<Park>,
     pub(crate) dead: Vec<Dead>,
     /// Messages that callers' transactions settled and that the cursor covers now.
@@ -322,18 +324,23 @@ pub(crate) async fn extend(
     Ok((to_timestamp(moment), lanes))
 }
 
-/// Reads the cursors of a group's lanes.
-pub(crate) async fn cursors(
+/// Reads the cursors of a group's lanes again, and fences commits that a member with these epochs has under
+/// way.
+pub(crate) async fn reread(
     connection: &mut AsyncPgConnection,
     topic: TopicId,
     group: GroupIndex,
-    lanes: &[Lane],
+    lanes: &[(Lane, i64)],
 ) -> Result<Vec<Cursor>> {
-    let lanes = numbers(lanes);
+    let (lanes, epochs): (Vec<i16>, Vec<i64>) = lanes
+        .iter()
+        .map(|(lane, epoch)| (number(*lane), *epoch))
+        .unzip();
     let binds = (
         topic.0.into_sql::<Integer>(),
         bit(group).into_sql::<SmallInt>(),
         lanes.into_sql::<Array<SmallInt>>(),
+        epochs.into_sql::<Array<BigInt>>(),
     );
     let rows: Vec<CursorColumns> = call::<
         (
@@ -352,10 +359,10 @@ pub(crate) async fn cursors(
             Nullable<BigInt>,
         ),
         _,
-    >("read_cursors", binds)
+    >("reread_cursors", binds)
     .load(connection)
     .await
-    .reading()?;
+    .committing()?;
     rows.into_iter().map(CursorColumns::cursor).collect()
 }
 
@@ -393,19 +400,16 @@ pub(crate) async fn commit(
     let mut parks = Rows::<Park>::default();
     let mut dead = Rows::<Dead>::default();
     let mut folded = Rows::<i64>::default();
-    for update in order.iter().map(|index| &updates[*index]) {
+    let mut known = Rows::<i64>::default();
+    for (place, update) in (1..).zip(order.iter().map(|index| &updates[*index])) {
         c.push(update)?;
-        parks.extend(update, &update.parks);
-        dead.extend(update, &update.dead);
-        folded.extend(update, &update.folded);
+        parks.extend(place, &update.parks);
+        dead.extend(place, &update.dead);
+        folded.extend(place, &update.folded);
+        known.extend(place, &update.known);
     }
-    let known: Vec<i64> = updates
-        .iter()
-        .flat_map(|update| update.known.iter().copied())
-        .collect();
     let park_ids: Vec<i64> = parks.rows.iter().map(|park| park.id).collect();
     let park_attempts: Vec<i32> = parks.rows.iter().map(|park| int(park.attempts)).collect();
-    let park_stalls: Vec<i32> = vec![0; parks.rows.len()];
     let park_delays: Vec<PgInterval> = parks
         .rows
         .iter()
@@ -437,29 +441,27 @@ pub(crate) async fn commit(
             c.block_for.into_sql::<Array<Nullable<Interval>>>(),
             c.trials.into_sql::<Array<Nullable<BigInt>>>(),
             c.progressed.into_sql::<Array<Bool>>(),
+            c.servers.into_sql::<Array<Timestamptz>>(),
         ),
         (
-            parks.groups.into_sql::<Array<SmallInt>>(),
-            parks.lanes.into_sql::<Array<SmallInt>>(),
+            parks.places.into_sql::<Array<Integer>>(),
             park_ids.into_sql::<Array<BigInt>>(),
             park_attempts.into_sql::<Array<Integer>>(),
-            park_stalls.into_sql::<Array<Integer>>(),
             park_delays.into_sql::<Array<Interval>>(),
             park_errors.into_sql::<Array<Nullable<Text>>>(),
         ),
         (
-            dead.groups.into_sql::<Array<SmallInt>>(),
-            dead.lanes.into_sql::<Array<SmallInt>>(),
+            dead.places.into_sql::<Array<Integer>>(),
             dead_ids.into_sql::<Array<BigInt>>(),
             dead_attempts.into_sql::<Array<Integer>>(),
             dead_reasons.into_sql::<Array<Text>>(),
             dead_errors.into_sql::<Array<Nullable<Text>>>(),
         ),
         (
-            folded.groups.into_sql::<Array<SmallInt>>(),
-            folded.lanes.into_sql::<Array<SmallInt>>(),
+            folded.places.into_sql::<Array<Integer>>(),
             folded.rows.into_sql::<Array<BigInt>>(),
-            known.into_sql::<Array<BigInt>>(),
+            known.places.into_sql::<Array<Integer>>(),
+            known.rows.into_sql::<Array<BigInt>>(),
         ),
         now.map(from_timestamp).into_sql::<Nullable<Timestamptz>>(),
     );
@@ -496,6 +498,7 @@ struct CursorColumnsOut {
     block_for: Vec<Option<PgInterval>>,
     trials: Vec<Option<i64>>,
     progressed: Vec<bool>,
+    servers: Vec<PgTimestamp>,
 }
 
 impl CursorColumnsOut {
@@ -515,33 +518,29 @@ impl CursorColumnsOut {
         self.block_for.push(update.block_for.map(from_duration));
         self.trials.push(update.trial);
         self.progressed.push(update.progressed);
+        self.servers.push(from_timestamp(update.server));
         Ok(())
     }
 }
 
-/// Rows with the group and lane that they are of.
+/// Rows with the place of the update that they go with, counted from 1.
 struct Rows<Row> {
-    groups: Vec<i16>,
-    lanes: Vec<i16>,
+    places: Vec<i32>,
     rows: Vec<Row>,
 }
 
 impl<Row> Default for Rows<Row> {
     fn default() -> Self {
         Self {
-            groups: Vec::new(),
-            lanes: Vec::new(),
+            places: Vec::new(),
             rows: Vec::new(),
         }
     }
 }
 
 impl<Row: Clone> Rows<Row> {
-    fn extend(&mut self, update: &CursorUpdate, rows: &[Row]) {
-        self.groups
-            .extend(std::iter::repeat_n(bit(update.group), rows.len()));
-        self.lanes
-            .extend(std::iter::repeat_n(number(update.lane), rows.len()));
+    fn extend(&mut self, place: i32, rows: &[Row]) {
+        self.places.extend(std::iter::repeat_n(place, rows.len()));
         self.rows.extend_from_slice(rows);
     }
 }

@@ -8,6 +8,8 @@ mod fns;
 pub(crate) mod ledger;
 pub(crate) mod log;
 pub(crate) mod observation;
+#[cfg(fanout_planted)]
+pub(crate) mod planted;
 pub(crate) mod settlements;
 pub(crate) mod subscriptions;
 pub(crate) mod ticks;

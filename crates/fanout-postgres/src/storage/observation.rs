@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use diesel::data_types::PgTimestamp;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Nullable, SmallInt, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use fanout_core::{
-    GroupBitmap, GroupIndex, GroupName, GroupStats, MessageAccounting, MessageId, Result,
-    Timestamp, TopicId,
+    CompletionMode, GroupBitmap, GroupIndex, GroupName, GroupRemaining, GroupStats,
+    MessageAccounting, MessageId, Result, Timestamp, TopicId,
 };
 
 use super::call::call;
@@ -72,6 +72,32 @@ pub(crate) async fn group_stats(
                 oldest_pending_at: row.oldest_at.map(to_timestamp),
                 dead_letters: count(row.dead_letters),
                 read_at: to_timestamp(row.read_at),
+            })
+        })
+        .collect()
+}
+
+/// What every live group owes of the messages that were published under a mode, by name.
+pub(crate) async fn remaining(
+    connection: &mut AsyncPgConnection,
+    topic: TopicId,
+    mode: CompletionMode,
+) -> Result<Vec<GroupRemaining>> {
+    let tracked = mode == CompletionMode::ReferenceCounting;
+    let binds = (topic.0.into_sql::<Integer>(), tracked.into_sql::<Bool>());
+    let rows: Vec<(String, String, i64)> =
+        call::<(Text, Text, BigInt), _>("group_remaining", binds)
+            .load(connection)
+            .await
+            .reading()?;
+    rows.into_iter()
+        .map(|(group, status, messages)| {
+            Ok(GroupRemaining {
+                group: GroupName::new(&group)?,
+                status: status
+                    .parse()
+                    .map_err(|_| corrupt("subscription status", &status))?,
+                messages: u64::try_from(messages).unwrap_or(0),
             })
         })
         .collect()

@@ -213,22 +213,20 @@ pub(crate) async fn update(
     Ok(())
 }
 
-/// Changes how a topic accounts for new messages.
-///
-/// It commits by itself, so that a client that freezes holds nothing, and locks the row as publishers
-/// that lock it can bear.
+/// Changes how a topic's new messages are accounted for. One statement, which locks the row no more than
+/// it must: publishers above READ COMMITTED keep it from going until they end.
 pub(crate) async fn set_mode(
     connection: &mut AsyncPgConnection,
     name: &TopicName,
     mode: CompletionMode,
 ) -> Result<Topic> {
-    let rows: Vec<Row> = diesel::update(topics::table.filter(topics::name.eq(name.as_str())))
+    let changed: Vec<Row> = diesel::update(topics::table.filter(topics::name.eq(name.as_str())))
         .set(topics::completion_mode.eq(mode.as_str()))
         .returning(Row::as_returning())
         .load(connection)
         .await
         .committing()?;
-    let changed = rows.into_iter().next();
+    let changed = changed.into_iter().next();
     changed.ok_or_else(|| topic_not_found(name))?.try_into()
 }
 

@@ -58,6 +58,8 @@ pub(crate) struct Leased {
 /// What a claim found.
 pub(crate) struct Claim {
     pub(crate) status: SubscriptionStatus,
+    /// Whether new messages of the topic are tracked.
+    pub(crate) tracks: bool,
     /// Settlements of callers' transactions wait to be folded.
     pub(crate) unfolded: bool,
     /// Publishers that were open when the subscription began have not all ended.
@@ -67,6 +69,7 @@ pub(crate) struct Claim {
 
 type ClaimColumns = (
     Text,
+    Bool,
     Bool,
     Bool,
     Nullable<BigInt>,
@@ -83,6 +86,7 @@ type ClaimColumns = (
 #[derive(Queryable)]
 struct ClaimRow {
     status: String,
+    tracks: bool,
     unfolded: bool,
     catching_up: bool,
     token: Option<i64>,
@@ -144,6 +148,7 @@ pub(crate) async fn claim(
             .status
             .parse()
             .map_err(|_| corrupt("subscription status", &first.status))?,
+        tracks: first.tracks,
         unfolded: first.unfolded,
         catching_up: first.catching_up,
         leased: rows.into_iter().filter_map(ClaimRow::leased).collect(),

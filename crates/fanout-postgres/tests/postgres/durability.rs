@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::task::Poll;
 
-use fanout_core::{Backend, BackendExt};
+use fanout_core::{Backend, BackendExt, CompletionMode, MemberExt, MessageId, SubscriptionOptions};
 use fanout_postgres::{Migrator, PostgresBackend};
 use fanout_testpg::{Cluster, Profile};
 
-use crate::support::{connect, group, messages, topic, topic_with_group, value};
+use crate::readers::HANG;
+use crate::support::{connect, group, in_mode, messages, take, topic, topic_with_group, value};
 
 /// An answer that fills the server's buffer leaves it before the commit; it must not count as one.
 #[tokio::test]
@@ -116,4 +117,80 @@ async fn a_prepared_publisher_is_awaited_across_a_restart() {
         1,
         "nothing is lost"
     );
+}
+
+/// A crash takes back the newest ticks. Whoever fetched by them before and settles afterwards must not put
+/// a cursor at a tick that is gone, nor at another that has its number.
+#[tokio::test]
+async fn what_was_fetched_by_a_tick_that_a_crash_took_back_is_settled_or_comes_again() {
+    for again in [false, true] {
+        let mut cluster = Cluster::start(Profile::Durable).unwrap();
+        cluster.create_database("app").unwrap();
+        let url = cluster.url("app");
+        Migrator::new(url.as_str()).up().await.unwrap();
+        let backend = PostgresBackend::connect(&url).await.unwrap();
+        backend
+            .create_topic(&topic("t"), in_mode(CompletionMode::OffsetWatermark))
+            .await
+            .unwrap();
+        let lease = SubscriptionOptions {
+            lease: std::time::Duration::from_secs(1),
+            ..SubscriptionOptions::default()
+        };
+        backend
+            .subscribe(&topic("t"), &group("g"), lease.into())
+            .await
+            .unwrap();
+        let member = backend.join_group(&topic("t"), &group("g")).await.unwrap();
+        // So that it has its lanes, and has told the database where they stand.
+        let first = backend.publish(&topic("t"), messages(20)).await.unwrap();
+        let held = take(&*member, first.len()).await;
+        member.done_all(&held).await.unwrap();
+        backend.publish(&topic("t"), messages(20)).await.unwrap();
+        let held = take(&*member, 20).await;
+        cluster.crash().unwrap();
+        cluster.restart().unwrap();
+        let client = connect(&url).await;
+        // What a crash takes back is not the same each time: take it all.
+        let taken_back = "DELETE FROM fanout.outbox_ticks WHERE tick > (
+            SELECT max(through_tick) FROM fanout.outbox_subscription_offsets)";
+        client.execute(taken_back, &[]).await.unwrap();
+        if again {
+            let back = "SELECT setval('fanout.ticks', (SELECT max(tick) FROM fanout.outbox_ticks))";
+            value::<i64>(&client, back).await;
+            for _ in 0..5 {
+                client
+                    .batch_execute(
+                        "SELECT fanout.publish('t', array_fill('new'::bytea, '{10}'));
+                         SELECT fanout.tick_1(true, interval '0')",
+                    )
+                    .await
+                    .unwrap();
+            }
+        }
+        let settled = async {
+            loop {
+                // Connections of before are broken.
+                if let Ok(settled) = member.done_all(&held).await {
+                    return settled;
+                }
+            }
+        };
+        let settled = tokio::time::timeout(HANG, settled).await.expect("settles");
+        let owed = backend
+            .pending(&topic("t"), &group("g"), MessageId(0), 1000)
+            .await
+            .expect("the cursors stand at ticks that are there");
+        assert_eq!(owed.len(), 20 - settled + if again { 50 } else { 0 });
+        let mut drained = 0;
+        let draining = async {
+            while drained < owed.len() {
+                let deliveries = member.fetch(100).await.expect("fetches").deliveries;
+                drained += member.done_all(&deliveries).await.expect("settles");
+            }
+        };
+        tokio::time::timeout(HANG, draining)
+            .await
+            .expect("all that is owed is delivered");
+    }
 }

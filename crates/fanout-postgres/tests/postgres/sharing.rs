@@ -10,7 +10,7 @@ use fanout_postgres::PostgresBackend;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use crate::readers::{HANG, drain, full, join, subscribe, topic_in};
+use crate::readers::{HANG, drain, full, join, publish_bulk, subscribe, topic_in};
 use crate::support::{connect, migrated, open, topic, value};
 
 const MODE: CompletionMode = CompletionMode::OffsetWatermark;
@@ -91,6 +91,47 @@ async fn groups_of_one_process_share_one_read_of_the_log() {
         assert!(cache.rows_served >= messages * count as u64);
         drop(witness);
     }
+}
+
+/// Groups share what they both need: one that keeps up does not read what another has behind it.
+#[tokio::test]
+async fn a_group_far_behind_costs_the_others_nothing() {
+    let backlog = if full() { 50_000 } else { 5_000 };
+    let database = migrated().await;
+    // So that what the other has read is forgotten when the one behind comes to it.
+    let backend = PostgresBackend::builder(database.url())
+        .span_cache_bytes(100 << 10)
+        .connect()
+        .await
+        .unwrap();
+    let client = connect(database.url()).await;
+    let of = topic_in(&backend, "t", MODE).await.id;
+    let mut members = Vec::new();
+    for name in ["fast", "slow"] {
+        subscribe(&backend, "t", name, Ordering::PerKey, OnFailure::Park).await;
+        members.push(join(&backend, "t", name).await);
+    }
+    let (fast, slow) = (&members[0], &members[1]);
+    // Both stand at a tick, and then only one goes on.
+    publish_bulk(&client, "t", 100, 100).await;
+    drain(fast, 100, 100).await;
+    drain(slow, 100, 100).await;
+    for _ in 0..10 {
+        publish_bulk(&client, "t", backlog / 10, 1000).await;
+        drain(fast, 500, backlog / 10).await;
+    }
+    publish_bulk(&client, "t", 50, 50).await;
+    backend.maintain().await.unwrap();
+    // Its span goes from where it stands up to the newest tick, which has what both need.
+    let mut behind = Vec::new();
+    while behind.is_empty() {
+        behind = slow.fetch(10).await.unwrap().deliveries;
+    }
+    let before = backend.span_cache(of);
+    drain(fast, 50, 50).await;
+    let after = backend.span_cache(of);
+    let served = after.rows_served - before.rows_served;
+    assert!(served <= 500, "{served} rows for 50 messages");
 }
 
 #[tokio::test]

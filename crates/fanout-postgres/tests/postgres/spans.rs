@@ -1,6 +1,8 @@
 //! Reading costs what is delivered, whatever the span that it lies in.
 
-use fanout_core::{Backend, CompletionMode, MessageId, OnFailure, Ordering, TopicId};
+use fanout_core::{
+    Backend, CompletionMode, MemberExt, MessageId, OnFailure, Ordering, TopicConfig, TopicId,
+};
 use fanout_testpg::TestDatabase;
 use tokio_postgres::Client;
 
@@ -8,7 +10,7 @@ use crate::readers::{
     drain, full, join, log_rows_read, maintain, nothing_is_left, publish_bulk, report, subscribe,
     topic_in,
 };
-use crate::support::{connect, group, messages, migrated, open, topic, value};
+use crate::support::{connect, group, messages, migrated, open, owed, take, topic, value};
 
 const MODE: CompletionMode = CompletionMode::OffsetWatermark;
 
@@ -219,4 +221,37 @@ async fn a_long_pause_costs_neither_ticks_nor_reads() {
     drop(backend);
     let after = reads_no_more_than_it_delivers(&database, &client, of, 200, owed).await;
     assert!(before.is_disjoint(&after));
+}
+
+/// While a message is in hand its lane reads on, but no more than it may know, however much commits late.
+#[tokio::test]
+async fn a_bulk_that_commits_late_behind_a_message_in_hand_is_not_read_whole() {
+    const LATE: usize = 60_000;
+    let database = migrated().await;
+    let client = connect(database.url()).await;
+    let late = connect(database.url()).await;
+    let backend = open(&database).await;
+    let config = TopicConfig {
+        completion_mode: MODE,
+        lanes: 1,
+        ..TopicConfig::default()
+    };
+    let of = backend.create_topic(&topic("t"), config).await.unwrap().id;
+    subscribe(&backend, "t", "g", Ordering::PerKey, OnFailure::Park).await;
+    late.batch_execute("BEGIN").await.unwrap();
+    publish_bulk(&late, "t", LATE, 1000).await;
+    publish_bulk(&client, "t", 1, 1).await;
+    let member = join(&backend, "t", "g").await;
+    let held = take(&*member, 1).await;
+    late.batch_execute("COMMIT").await.unwrap();
+    for _ in 0..5 {
+        member.fetch(10).await.unwrap();
+    }
+    let read = backend.span_cache(of).rows_read;
+    assert!(read <= 25_000, "{read} rows read");
+    member.done_all(&held).await.unwrap();
+    while !owed(&backend, &topic("t"), &group("g")).await.is_empty() {
+        let deliveries = member.fetch(1000).await.unwrap().deliveries;
+        member.done_all(&deliveries).await.unwrap();
+    }
 }

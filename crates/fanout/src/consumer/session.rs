@@ -230,6 +230,8 @@ impl<H: Handler> Session<H> {
     async fn leave(mut self) -> Result<End> {
         self.handlers.abort();
         drop(self.heartbeat);
+        // Nobody drives these any more, and leaving may wait for them.
+        drop((self.fetching, self.settling, self.extending));
         if self.give_up_at.is_none() {
             // Nothing is in hand that it knows of; if this fails the rest comes again after its lease.
             return match self.member.leave().await {

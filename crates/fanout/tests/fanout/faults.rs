@@ -154,3 +154,24 @@ async fn a_stop_gives_up_on_an_engine_that_stays_away() {
     assert_eq!(ended(running).await.unwrap_err().kind(), Unavailable);
     assert_eq!(world.pending().await, 1, "nothing is lost");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_gives_up_on_calls_that_never_end() {
+    for call in [Call::Settle, Call::Fetch] {
+        let world = World::new().await;
+        world.publish(1).await;
+        let (consumer, faults) = faulty(&world);
+        // Leaving waits for whatever call is under way.
+        faults.one_at_a_time();
+        faults.delay(call, Duration::from_secs(1_000_000));
+        let consumer = consumer.grace(Duration::from_secs(3));
+        let handle = consumer.handle();
+        let running = tokio::spawn(consumer.run(async |_: &Delivery| Ok(())));
+        match call {
+            Call::Settle => until(async || world.pending().await == 0).await,
+            _ => until(async || world.stats().await.in_flight == 1).await,
+        }
+        handle.stop();
+        ended(running).await.unwrap();
+    }
+}

@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fanout::{
     Backend, CompletionMode, DeadLetter, DeleteTopic, Error, ErrorKind, Extension, Fetched,
-    GroupName, GroupStats, JoinOptions, MaintenanceReport, Member, MemberCounters, MemberName,
-    MemoryBackend, MessageAccounting, MessageId, NewMessage, Outcome, Receipt, Result, Settlement,
-    StartPosition, Subscribe, Subscription, Topic, TopicConfig, TopicName, TopicUpdate, Watermark,
+    GroupName, GroupRemaining, GroupStats, JoinOptions, MaintenanceReport, Member, MemberCounters,
+    MemberName, MemoryBackend, MessageAccounting, MessageId, NewMessage, Outcome, Receipt, Result,
+    Settlement, StartPosition, Subscribe, Subscription, Topic, TopicConfig, TopicName, TopicUpdate,
+    Watermark,
 };
 
 /// Calls that can be made to fail.
@@ -22,6 +23,7 @@ pub(crate) enum Call {
     Heartbeat,
     Leave,
     Maintain,
+    Remaining,
 }
 
 /// What is to fail, and how, and which answers come late.
@@ -29,6 +31,8 @@ pub(crate) enum Call {
 pub(crate) struct Faults {
     planned: Arc<Mutex<HashMap<Call, Vec<ErrorKind>>>>,
     delays: Arc<Mutex<HashMap<Call, Duration>>>,
+    /// Held by calls of members, where an engine does one at a time.
+    turn: Arc<Mutex<Option<Arc<tokio::sync::Mutex<()>>>>>,
 }
 
 impl Faults {
@@ -53,6 +57,12 @@ impl Faults {
         self.delays.lock().unwrap().insert(call, by);
     }
 
+    /// Lets the engine do one call of its members at a time, as one does that keeps what is in hand in
+    /// memory.
+    pub(crate) fn one_at_a_time(&self) {
+        *self.turn.lock().unwrap() = Some(Arc::default());
+    }
+
     fn next(&self, call: Call) -> Option<ErrorKind> {
         self.planned.lock().unwrap().get_mut(&call)?.pop()
     }
@@ -60,6 +70,11 @@ impl Faults {
     /// Does `work`, unless it is to fail. An outcome that is to be unknown is that of work that
     /// was done.
     async fn around<T>(&self, call: Call, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let turn = self.turn.lock().unwrap().clone();
+        let _turn = match &turn {
+            Some(turn) if call != Call::Heartbeat => Some(turn.lock().await),
+            _ => None,
+        };
         let Some(kind) = self.next(call) else {
             let done = work.await;
             let delay = self.delays.lock().unwrap().get(&call).copied();
@@ -94,6 +109,15 @@ impl Backend for Faulty {
 
     async fn migrate_topic(&self, topic: &TopicName, mode: CompletionMode) -> Result<Topic> {
         self.inner.migrate_topic(topic, mode).await
+    }
+
+    async fn remaining(
+        &self,
+        topic: &TopicName,
+        mode: CompletionMode,
+    ) -> Result<Vec<GroupRemaining>> {
+        let remaining = self.inner.remaining(topic, mode);
+        self.faults.around(Call::Remaining, remaining).await
     }
 
     async fn topic(&self, topic: &TopicName) -> Result<Topic> {

@@ -9,6 +9,7 @@ mod faulty;
 mod leases;
 mod life;
 mod maintenance;
+mod migration;
 mod ordering;
 mod support;
 mod witness;

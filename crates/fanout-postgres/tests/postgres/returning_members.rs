@@ -1,0 +1,88 @@
+//! Members that come back after all leases have ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fanout_core::{Backend, BackendExt, CompletionMode, JoinOptions, ManualClock, MemberName};
+use fanout_postgres::PostgresBackend;
+
+use crate::readers::HANG;
+use crate::support::{connect, group, in_mode, messages, migrated, open, topic};
+
+/// Two that came back together, each removing what was left of the other, were a deadlock.
+#[tokio::test]
+async fn whoever_takes_lanes_does_not_wait_for_a_former_owner_that_comes_back() {
+    let database = migrated().await;
+    let clock = Arc::new(ManualClock::default());
+    let backend = PostgresBackend::builder(database.url())
+        .clock(clock.clone())
+        .connect()
+        .await
+        .unwrap();
+    let mode = in_mode(CompletionMode::OffsetWatermark);
+    backend.create_topic(&topic("t"), mode).await.unwrap();
+    backend
+        .subscribe_from_now(&topic("t"), &group("g"))
+        .await
+        .unwrap();
+    let join = |name: &str| {
+        let options = JoinOptions::named(MemberName::new(name).unwrap());
+        let (backend, group) = (backend.clone(), group("g"));
+        async move {
+            let joined = backend.join(&topic("t"), Some(&group), options).await;
+            joined.unwrap()
+        }
+    };
+    let former = join("former").await;
+    former.fetch(1).await.unwrap();
+    let heir = join("heir").await;
+    backend.publish(&topic("t"), messages(20)).await.unwrap();
+    clock.advance(Duration::from_secs(3600));
+
+    let back = connect(database.url()).await;
+    let own = "BEGIN; SELECT FROM fanout.outbox_group_members WHERE name = 'former' FOR UPDATE";
+    back.batch_execute(own).await.unwrap();
+    let fetched = tokio::time::timeout(HANG, heir.fetch(20)).await;
+    let fetched = fetched.expect("it does not wait").unwrap();
+    assert_eq!(fetched.deliveries.len(), 20, "it has all lanes now");
+    back.batch_execute("ROLLBACK").await.unwrap();
+    backend.maintain().await.unwrap();
+    let left = "SELECT count(*) FROM fanout.outbox_group_members WHERE name = 'former'";
+    let left: i64 = back.query_one(left, &[]).await.unwrap().get(0);
+    assert_eq!(left, 0, "what was left is removed by the next who comes by");
+}
+
+/// What a dropped member fetched can be settled by others of its process, so its session is kept; but not
+/// longer than the engine.
+#[tokio::test]
+async fn an_engine_that_is_dropped_closes_its_connections_whatever_its_members_held() {
+    let database = migrated().await;
+    let backend = open(&database).await;
+    let mode = in_mode(CompletionMode::OffsetWatermark);
+    backend.create_topic(&topic("t"), mode).await.unwrap();
+    backend
+        .subscribe_from_now(&topic("t"), &group("g"))
+        .await
+        .unwrap();
+    backend.publish(&topic("t"), messages(3)).await.unwrap();
+    let member = backend.join_group(&topic("t"), &group("g")).await.unwrap();
+    assert_eq!(member.fetch(3).await.unwrap().deliveries.len(), 3);
+    drop(member);
+    drop(backend);
+    let watcher = connect(database.url()).await;
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    let gone = async {
+        while watcher
+            .query_one(others, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+            > 0
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    let gone = tokio::time::timeout(HANG, gone).await;
+    gone.expect("no connection stays open");
+}
