@@ -1,7 +1,9 @@
 //! Runs many histories, and shrinks the first that fails.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::thread;
 
 use proptest::test_runner::{
     Config, FileFailurePersistence, RngSeed, TestCaseError, TestError, TestRunner,
@@ -34,6 +36,13 @@ pub struct Failure {
     pub seed: u64,
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\nshrunk history:\n{:?}", self.reason, self.history)?;
+        write!(f, "repeat with FANOUT_SEED={}", self.seed)
+    }
+}
+
 impl Campaign {
     /// This many histories every day; ten times as many with `FANOUT_FULL=1`.
     pub fn everyday(histories: u32, max_ops: usize, regressions: &'static str) -> Self {
@@ -48,7 +57,14 @@ impl Campaign {
 
     /// Runs the histories; `FANOUT_SEED` repeats a run.
     pub fn run(&self, test: impl Fn(&History) -> Checked<Seen>) -> Result<Coverage, Box<Failure>> {
-        let seed = seed();
+        self.run_from(seed(), test)
+    }
+
+    fn run_from(
+        &self,
+        seed: u64,
+        test: impl Fn(&History) -> Checked<Seen>,
+    ) -> Result<Coverage, Box<Failure>> {
         let persistence = self
             .regressions
             .map(|file| Box::new(FileFailurePersistence::Direct(file)) as Box<_>);
@@ -93,16 +109,40 @@ impl Campaign {
     /// # Panics
     /// When one fails, with the smallest that does; when they met too little.
     pub fn must_pass(&self, test: impl Fn(&History) -> Checked<Seen>) -> Coverage {
-        match self.run(test) {
-            Ok(coverage) => {
-                coverage.check();
-                coverage
-            }
-            Err(failure) => panic!(
-                "{}\nshrunk history:\n{:?}\nrepeat with FANOUT_SEED={}",
-                failure.reason, failure.history, failure.seed
-            ),
+        let coverage = self.run(test).unwrap_or_else(|failure| panic!("{failure}"));
+        coverage.check();
+        coverage
+    }
+
+    /// As [`must_pass`](Self::must_pass), in parts that run side by side, each from a seed of its own:
+    /// the seed of the part that failed, given as `FANOUT_SEED`, becomes that of the first.
+    ///
+    /// # Panics
+    /// As [`must_pass`](Self::must_pass).
+    pub fn must_pass_in_parts(
+        &self,
+        parts: u32,
+        test: impl Fn(&History) -> Checked<Seen> + Sync,
+    ) -> Coverage {
+        let part = Self {
+            histories: self.histories.div_ceil(parts),
+            ..self.clone()
+        };
+        let (first, part, test) = (seed(), &part, &test);
+        let ran: Vec<_> = thread::scope(|scope| {
+            let seeds = (0..parts).map(|number| first.wrapping_add(number.into()));
+            let running: Vec<_> = seeds
+                .map(|seed| scope.spawn(move || part.run_from(seed, test)))
+                .collect();
+            let ended = running.into_iter().map(|run| run.join());
+            ended.map(|run| run.expect("it ends")).collect()
+        });
+        let mut coverage = Coverage::default();
+        for part in ran {
+            coverage.add_all(&part.unwrap_or_else(|failure| panic!("{failure}")));
         }
+        coverage.check();
+        coverage
     }
 }
 

@@ -89,6 +89,13 @@ impl Coverage {
         }
     }
 
+    pub fn add_all(&mut self, other: &Self) {
+        self.histories += other.histories;
+        for (event, met) in &other.met {
+            *self.met.entry(*event).or_default() += met;
+        }
+    }
+
     /// # Panics
     /// When a required event was met by less than a tenth of the histories.
     pub fn check(&self) {

@@ -8,6 +8,8 @@ pub struct Terms {
     pub modes: Modes,
     /// Whether the watermark must be exact at any time, or may lag behind until maintenance.
     pub exact_watermark: bool,
+    /// Whether both topics are read after every op, or mostly the one that the op is about.
+    pub reads_all: bool,
 }
 
 impl Terms {
@@ -16,6 +18,7 @@ impl Terms {
         Self {
             modes,
             exact_watermark: true,
+            reads_all: true,
         }
     }
 
@@ -24,6 +27,7 @@ impl Terms {
         Self {
             modes,
             exact_watermark: false,
+            reads_all: false,
         }
     }
 }

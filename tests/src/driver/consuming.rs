@@ -89,8 +89,7 @@ impl<B: Transactional> Driver<'_, B> {
     }
 
     pub(super) async fn fetch_some(&mut self, member: u8, limit: u8) -> Checked {
-        let Some(member) = self.find_member(member, |member| self.has_something_to_fetch(member))
-        else {
+        let Some(member) = self.find_to_fetch(member) else {
             return Ok(());
         };
         for _ in 0..FETCHES {
@@ -109,8 +108,7 @@ impl<B: Transactional> Driver<'_, B> {
     }
 
     pub(super) async fn handle_some(&mut self, member: u8, source: Source, pick: Pick) -> Checked {
-        let Some(member) = self.find_member(member, |member| self.has_something_in_hand(member))
-        else {
+        let Some(member) = self.find_to_handle(member) else {
             return Ok(());
         };
         let handled: Vec<_> = self
@@ -154,8 +152,7 @@ impl<B: Transactional> Driver<'_, B> {
         pick: Pick,
         by: LeaseLength,
     ) -> Checked {
-        let Some(member) = self.find_member(member, |member| self.has_something_in_hand(member))
-        else {
+        let Some(member) = self.find_to_handle(member) else {
             return Ok(());
         };
         // What stands twice is extended twice: no outcome depends on which of the two comes first.

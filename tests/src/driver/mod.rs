@@ -8,6 +8,7 @@ mod observing;
 mod picking;
 mod publishing;
 mod subscribing;
+mod touching;
 mod transacting;
 
 use std::collections::BTreeMap;
@@ -68,13 +69,17 @@ pub async fn run<B: Transactional>(
     let mut driver = Driver::begin(backend, clock, topics, terms, history).await?;
     for (step, op) in history.ops.iter().enumerate() {
         let under = |violation: Violation| violation.during(format_args!("{}. {op:?}", step + 1));
+        let touched = driver.touched(step, op);
         driver.step(op).await.map_err(under)?;
-        driver.observe().await.map_err(under)?;
+        driver.observe(&touched).await.map_err(under)?;
     }
     let at_end = |violation: Violation| violation.during("in the end");
     driver.drain().await.map_err(at_end)?;
-    driver.observe().await.map_err(at_end)?;
-    driver.check_watermarks(true).await.map_err(at_end)?;
+    driver.observe(&Channel::ALL).await.map_err(at_end)?;
+    driver
+        .check_watermarks(&Channel::ALL, true)
+        .await
+        .map_err(at_end)?;
     driver.account().await.map_err(at_end)?;
     driver.delete().await.map_err(at_end)?;
     Ok((driver.acceptor.ending(), driver.acceptor.seen().clone()))

@@ -12,8 +12,8 @@ use crate::reader::{Channel, Reader};
 const ALL: usize = 10_000;
 
 impl<B: Transactional> Driver<'_, B> {
-    pub(super) async fn observe(&mut self) -> Checked {
-        for channel in Channel::ALL {
+    pub(super) async fn observe(&mut self, channels: &[Channel]) -> Checked {
+        for channel in channels.iter().copied() {
             let topic = self.topic(channel);
             let subscriptions = self.backend.subscriptions(&topic).await;
             self.acceptor
@@ -29,11 +29,12 @@ impl<B: Transactional> Driver<'_, B> {
                 .check_stats(channel, &stats, &pending, self.now())?;
             self.check_dead_letters(channel).await?;
         }
-        self.check_watermarks(self.terms.exact_watermark).await
+        self.check_watermarks(channels, self.terms.exact_watermark)
+            .await
     }
 
-    pub(super) async fn check_watermarks(&mut self, exact: bool) -> Checked {
-        for channel in Channel::ALL {
+    pub(super) async fn check_watermarks(&mut self, channels: &[Channel], exact: bool) -> Checked {
+        for channel in channels.iter().copied() {
             let read = read(
                 "watermark",
                 self.backend.watermark(&self.topic(channel)).await,

@@ -31,14 +31,18 @@ impl<B: Transactional> Driver<'_, B> {
         })
     }
 
-    pub(super) fn has_something_to_fetch(&self, member: &Seated) -> bool {
-        self.acceptor.owes(self.acceptor.present(member.seat)) > 0
+    pub(super) fn find_to_fetch(&self, number: u8) -> Option<Seated> {
+        self.find_member(number, |member| {
+            self.acceptor.owes(self.acceptor.present(member.seat)) > 0
+        })
     }
 
-    pub(super) fn has_something_in_hand(&self, member: &Seated) -> bool {
-        self.acceptor
-            .all_handed()
-            .any(|(_, handed)| handed.session == member.session && !handed.spent)
+    pub(super) fn find_to_handle(&self, number: u8) -> Option<Seated> {
+        self.find_member(number, |member| {
+            self.acceptor
+                .all_handed()
+                .any(|(_, handed)| handed.session == member.session && !handed.spent)
+        })
     }
 
     pub(super) fn pick_for_member(&self, member: &Seated, source: Source, pick: Pick) -> Vec<Held> {
