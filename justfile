@@ -21,6 +21,10 @@ full:
 planted:
     RUSTFLAGS="--cfg fanout_planted" cargo test -p fanout-tests --test planted --target-dir target/planted -- --nocapture
 
+# Every fuzz target for a minute; `just fuzz id_set` for some of them.
+fuzz *target:
+    .ci/fuzz {{target}}
+
 # The throughput scenario in the mode of this version.
 bench *args:
     cargo run --release -p fanout-bench -- p1 --mode reference-counting {{args}}
