@@ -28,11 +28,11 @@ const MAX_OPS: usize = 40;
 pub(crate) const HUNTED: [(Mistake, &str, &str); 16] = [
     (Mistake::ReadsIdsAboveLast, "3 no loss", "not drained"),
     (Mistake::PassesUnsettled, "3 no loss", "owes also"),
-    (Mistake::PassesFailed, "3 no loss", "owes also"),
+    (Mistake::PassesFailed, "3 no loss", "not drained"),
     (
         Mistake::SettlesOutOfOrder,
         "10 order",
-        "neither settled nor parked, got Applied",
+        "neither settled nor parked, got ",
     ),
     (Mistake::GoesOnWhenBlocked, "10 order", "is not due"),
     (

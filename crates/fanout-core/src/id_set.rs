@@ -152,7 +152,8 @@ fn parse(text: &str) -> Option<IdSet> {
         set.insert_range(first..=last);
         rest = after;
         if !rest.is_empty() {
-            rest = rest.strip_prefix(',')?;
+            // Another range follows.
+            rest = rest.strip_prefix(',').filter(|rest| !rest.is_empty())?;
         }
     }
     Some(set)
@@ -218,6 +219,7 @@ mod tests {
             "{[1,2]}",
             "{[2,1)}",
             "{[1,2)[3,4)}",
+            "{[1,2),}",
             "{(1,2)}",
             "{[a,2)}",
         ] {
