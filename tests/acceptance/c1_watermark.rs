@@ -172,7 +172,7 @@ async fn watermark_is_true(mode: CompletionMode) {
         repeatable: 0,
         seed: 3,
     };
-    let publishing = stage.process(plan.count).await;
+    let publishing = stage.process(plan.count + 1).await;
     let published = Arc::new(Published::default());
     let check = checks(&ledger, &published, &seen);
     let topic = &stage.topic.name;

@@ -67,7 +67,7 @@ async fn keeps_order(mode: CompletionMode, on_failure: OnFailure, changing: bool
         workers.spawn(work(stage.clone(), number, ledger.clone(), done.clone()));
     }
     let plan = publishers(on_failure as u64);
-    let publishing = stage.process(plan.count).await;
+    let publishing = stage.process(plan.count + 1).await;
     let changes = if changing {
         Some(ModeChanges::start(&stage, &ledger, 100).await)
     } else {

@@ -322,7 +322,7 @@ async fn races(seed: u64) {
     let stage = Arc::new(Stage::new(MODES[seed as usize % 2]).await);
     let ledger = Arc::new(Ledger::default());
     let topic = stage.topic.name.clone();
-    let publishing = stage.process(publishers).await;
+    let publishing = stage.process(publishers + 1).await;
     let mut tasks = JoinSet::new();
     for number in 0..publishers as u64 {
         tasks.spawn(publish(

@@ -87,7 +87,7 @@ async fn groups_lose_nothing() {
             });
         }
     }
-    let publishing = stage.process(PUBLISHERS).await;
+    let publishing = stage.process(PUBLISHERS + 1).await;
     let published = Arc::new(Published::default());
     publishers()
         .run(&publishing, &stage.topic.name, &ledger, &published, None)
@@ -171,7 +171,7 @@ async fn late_commits_are_lost_by_a_reader_of_ids_above_the_last() {
         while reader.turn().await > 0 {}
         reader
     });
-    let publishing = stage.process(PUBLISHERS).await;
+    let publishing = stage.process(PUBLISHERS + 1).await;
     let ledger = Arc::new(Ledger::default());
     let published = Arc::new(Published::default());
     publishers()

@@ -63,7 +63,7 @@ async fn under_load(mode: CompletionMode) {
         }
     }
     let plan = publishers(7);
-    let publishing = stage.process(plan.count).await;
+    let publishing = stage.process(plan.count + 1).await;
     let published = Arc::new(Published::default());
     let changes = ModeChanges::start(&stage, &ledger, 200).await;
     plan.run(&publishing, &stage.topic.name, &ledger, &published, None)

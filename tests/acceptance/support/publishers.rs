@@ -39,7 +39,7 @@ pub(crate) type BeforeEnd =
     Arc<dyn Fn(MessageId) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 impl Publishers {
-    /// Publishes everything; needs a connection for each publisher.
+    /// Publishes everything; needs a connection for each publisher, and the one that the engine keeps.
     pub(crate) async fn run(
         &self,
         backend: &PostgresBackend,
