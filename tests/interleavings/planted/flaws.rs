@@ -54,8 +54,8 @@ pub(super) const COMMIT_WITHOUT_SETTLEMENTS: Flaw = Flaw {
     name: "cursors are committed over settlements of transactions",
     function: "commit_cursors",
     edits: &[(
-        "AND f.id <> ALL (known_ids)",
-        "AND f.id <> ALL (known_ids) AND false",
+        "WHERE k.place = u.place AND k.id = f.id))",
+        "WHERE k.place = u.place AND k.id = f.id) AND false)",
     )],
 };
 
