@@ -146,30 +146,32 @@ macro_rules! __each_case {
                 heartbeats_are_noted
                 a_beat_tells_of_changes
             }
-            both mode_changes {
-                it_says_what_the_mode_is
-                a_topic_must_exist
+            both deliveries_across_modes {
                 the_backlog_stays_and_new_messages_follow
-                what_is_left_is_told_per_group
                 receipts_of_both_forms_stay_valid
                 an_expired_lease_is_one_after_a_change
-                it_is_reversed_midway
                 publishers_may_hold_the_former_mode_open
                 parked_messages_stay_parked
-                a_parked_message_is_left_of_neither_mode
                 a_blocked_lane_stays_blocked
                 transactions_settle_across_a_change
                 order_holds_across_changes
                 what_is_out_of_order_stays_refused
+                dead_letters_are_made_across
+                one_member_takes_a_backlog_and_what_follows
+            }
+            both mode_changes {
+                it_says_what_the_mode_is
+                a_topic_must_exist
+                what_is_left_is_told_per_group
+                it_is_reversed_midway
+                a_parked_message_is_left_of_neither_mode
                 a_paused_group_keeps_what_is_left
                 a_group_may_subscribe_at_any_point
                 cancelling_concerns_both_modes
                 queues_change_too
                 figures_and_watermark_run_across
                 f5_changes_of_the_mode_leave_required_sets_alone
-                dead_letters_are_made_across
                 concurrent_changes_meet_everything_else
-                one_member_takes_a_backlog_and_what_follows
             }
             once modes {
                 every_group_works_on_every_topic

@@ -8,6 +8,7 @@ pub(crate) mod blocking;
 pub(crate) mod closed;
 pub(crate) mod contention;
 pub(crate) mod dead_letters;
+pub(crate) mod deliveries_across_modes;
 pub(crate) mod dropped;
 pub(crate) mod fan_out;
 pub(crate) mod late_commits;
