@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use fanout_core::{ManualClock, TopicName};
-use fanout_postgres::{Migrator, PostgresBackend};
-use fanout_testpg::{Template, TestDatabase};
+use fanout_postgres::PostgresBackend;
+use fanout_testpg::TestDatabase;
 
 use fanout_tests::acceptor::{Checked, Ending, Violation};
 use fanout_tests::coverage::Seen;
 use fanout_tests::driver;
 use fanout_tests::history::History;
 use fanout_tests::modes::Modes;
+use fanout_tests::postgres::migrated;
 use fanout_tests::reader::Channel;
 use fanout_tests::subject::topic_names;
 use fanout_tests::terms::Terms;
@@ -33,12 +34,7 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     pub(crate) async fn start() -> Self {
-        let template = Template::new("fanout-equivalence", migrations(), |url| async move {
-            Migrator::new(url).up().await.map(drop)
-        });
-        let database = TestDatabase::create(&template)
-            .await
-            .expect("a database can be made");
+        let database = migrated().await;
         let clock = Arc::new(ManualClock::default());
         let backend = PostgresBackend::builder(database.url())
             .pool_size(6)
@@ -81,23 +77,4 @@ impl Postgres {
             let _ = self.backend.delete_topic(topic, DeleteTopic::Forced).await;
         }
     }
-}
-
-/// What a migrated database follows from: the text of all migrations.
-fn migrations() -> String {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations");
-    let mut files: Vec<_> = std::fs::read_dir(directory)
-        .expect("the migrations are there")
-        .map(|entry| {
-            entry
-                .expect("a directory can be read")
-                .path()
-                .join("up.sql")
-        })
-        .collect();
-    files.sort();
-    files
-        .into_iter()
-        .map(|file| std::fs::read_to_string(file).expect("a migration can be read"))
-        .collect()
 }

@@ -10,11 +10,12 @@ use fanout_core::{
 use fanout_postgres::PostgresBackend;
 use fanout_postgres::diesel_async::pooled_connection::deadpool::Pool;
 use fanout_postgres::diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use fanout_tests::postgres::connect;
 use tokio_postgres::Client;
 
 use crate::history::Happened;
 use crate::sql;
-use crate::stage::{Stage, connect, connections, group_name, named, open, options};
+use crate::stage::{Stage, connections, group_name, named, open, options};
 use crate::step::{Gate, Group, Isolation, Step};
 
 /// A transaction, a call, and upkeep beside it.

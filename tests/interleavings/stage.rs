@@ -7,14 +7,15 @@ use fanout_core::{
     Backend, Backoff, CompletionMode, GroupName, ManualClock, SubscriptionOptions, Timestamp,
     Topic, TopicConfig, TopicName,
 };
+use fanout_postgres::PostgresBackend;
 use fanout_postgres::diesel_async::AsyncPgConnection;
 use fanout_postgres::diesel_async::pooled_connection::deadpool::Pool;
 use fanout_postgres::diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
 };
-use fanout_postgres::{Migrator, PostgresBackend};
-use fanout_testpg::{Template, TestDatabase};
-use tokio_postgres::{Client, NoTls};
+use fanout_testpg::TestDatabase;
+use fanout_tests::postgres::{connect, migrated};
+use tokio_postgres::Client;
 
 use crate::facts::Facts;
 use crate::sql;
@@ -41,17 +42,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// `lanes` are few where sessions are to meet in them.
     pub(crate) async fn new(lanes: u16, flaw: Option<&crate::planted::Flaw>) -> Self {
-        let schema = concat!(
-            include_str!("../../migrations/0001_base_queue/up.sql"),
-            include_str!("../../migrations/0010_fan_out/up.sql"),
-            include_str!("../../migrations/0011_offset_watermark/up.sql")
-        );
-        let template = Template::new("fanout", schema, |url| async move {
-            Migrator::new(url).up().await.map(drop)
-        });
-        let database = TestDatabase::create(&template)
-            .await
-            .expect("a database can be made");
+        let database = migrated().await;
         let setter = connect(database.url()).await;
         let shorter = sql::shorten_deadlocks(database.name());
         setter.batch_execute(&shorter).await.expect("sets");
@@ -149,15 +140,6 @@ pub(crate) async fn open(
         .connect_with(pool)
         .await
         .expect("the engine opens")
-}
-
-/// A plain connection.
-pub(crate) async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls)
-        .await
-        .expect("it connects");
-    tokio::spawn(connection);
-    client
 }
 
 /// A URL whose connections are known by their name.

@@ -98,6 +98,12 @@ impl Story {
         handed
     }
 
+    /// The delivery that something was said of.
+    pub(crate) fn handed_before(&self, said: &Said<'_>) -> Option<Handed<'_>> {
+        let mut handed = self.handed().into_iter();
+        handed.find(|handed| handed.delivery.receipt == said.receipt)
+    }
+
     pub(crate) fn said(&self) -> Vec<Said<'_>> {
         let mut said = Vec::new();
         for event in &self.events {

@@ -9,7 +9,7 @@ use fanout_core::{
 };
 use fanout_postgres::{Migrator, PostgresBackend};
 use fanout_testpg::TestDatabase;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 /// The default lease and more.
 pub(crate) const BEYOND_LEASES: Duration = Duration::from_secs(3600);
@@ -50,11 +50,7 @@ impl Place {
 
     /// A plain connection.
     pub(crate) async fn client(&self) -> Client {
-        let (client, connection) = tokio_postgres::connect(self.database.url(), NoTls)
-            .await
-            .expect("connects");
-        tokio::spawn(connection);
-        client
+        fanout_tests::postgres::connect(self.database.url()).await
     }
 
     pub(crate) async fn subscribe(&self) -> Result<GroupName> {

@@ -15,6 +15,8 @@ pub mod history;
 pub mod minimise;
 pub mod modes;
 pub mod op;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod published;
 pub mod reader;
 pub mod subject;

@@ -7,9 +7,10 @@ use fanout_core::{
     Backend, BackendExt, Backoff, CompletionMode, GroupName, ManualClock, Member, OnFailure,
     Ordering, SubscriptionOptions, Timestamp, Topic, TopicConfig, TopicName,
 };
-use fanout_postgres::{Migrator, PostgresBackend};
-use fanout_testpg::{Template, TestDatabase};
-use tokio_postgres::{Client, NoTls};
+use fanout_postgres::PostgresBackend;
+use fanout_testpg::TestDatabase;
+use fanout_tests::postgres::{connect, migrated};
+use tokio_postgres::Client;
 
 /// The lease of all groups here.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
@@ -49,17 +50,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn new(mode: CompletionMode) -> Self {
-        let schema = concat!(
-            include_str!("../../../migrations/0001_base_queue/up.sql"),
-            include_str!("../../../migrations/0010_fan_out/up.sql"),
-            include_str!("../../../migrations/0011_offset_watermark/up.sql")
-        );
-        let template = Template::new("fanout", schema, |url| async move {
-            Migrator::new(url).up().await.map(drop)
-        });
-        let database = TestDatabase::create(&template)
-            .await
-            .expect("a database can be made");
+        let database = migrated().await;
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(
             1_700_000_000_000_000,
         )));
@@ -88,11 +79,7 @@ impl Stage {
 
     /// A plain connection.
     pub(crate) async fn connect(&self) -> Client {
-        let (client, connection) = tokio_postgres::connect(self.database.url(), NoTls)
-            .await
-            .expect("it connects");
-        tokio::spawn(connection);
-        client
+        connect(self.database.url()).await
     }
 
     pub(crate) async fn subscribe(&self, group: &str, options: SubscriptionOptions) {

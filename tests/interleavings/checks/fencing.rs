@@ -35,11 +35,7 @@ pub(crate) fn check(story: &Story) -> Verdict {
 
 /// Whether the group was cancelled or sought after the delivery, and before this was said.
 fn is_of_before(story: &Story, said: &Said<'_>) -> bool {
-    let handed = story.handed();
-    let Some(own) = handed
-        .iter()
-        .find(|handed| handed.delivery.receipt == said.receipt)
-    else {
+    let Some(own) = story.handed_before(said) else {
         return false;
     };
     story.events.iter().any(|event| {

@@ -29,14 +29,10 @@ pub(crate) fn check(story: &Story) -> Verdict {
 
 /// Whether the message was delivered again after this delivery, and before this was said.
 fn is_outdated(story: &Story, said: &Said<'_>) -> bool {
-    let handed = story.handed();
-    let Some(own) = handed
-        .iter()
-        .find(|handed| handed.delivery.receipt == said.receipt)
-    else {
+    let Some(own) = story.handed_before(said) else {
         return false;
     };
-    handed.iter().any(|later| {
+    story.handed().iter().any(|later| {
         later.of() == said.of()
             && later.event.began > own.event.ended
             && later.event.ended < said.event.began
