@@ -24,8 +24,8 @@ text_enum! {
 
 /// The configuration of a topic.
 ///
-/// Semantics and lanes are fixed at creation; the mode changes by [`migrate_topic`](crate::Backend::migrate_topic) only; the rest by
-/// [`TopicUpdate`].
+/// Semantics and lanes are fixed at creation; the mode changes by
+/// [`migrate_topic`](crate::Backend::migrate_topic) only; the rest by [`TopicUpdate`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicConfig {
     /// Who receives messages. Default: [`Semantics::PubSub`].

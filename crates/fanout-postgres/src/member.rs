@@ -139,18 +139,19 @@ impl PostgresMember {
         if rows_limit > 0 {
             claimed = self.fetch_tracked(scope, rows_limit).await?;
         }
-        let room = limit - claimed.fetched.deliveries.len();
-        if room == 0 && !cursor_has_work {
-            let nothing = look.tracks && self.cursors.is_idle(scope);
-            self.paths.write().note(scope, nothing);
+        if claimed.status != SubscriptionStatus::Active {
+            return Ok(claimed);
         }
-        let reads = room > 0 && !(look.tracks && planted!(ForgetsOldPath));
-        if reads && claimed.status == SubscriptionStatus::Active {
-            let more = self.cursors.claim_after(&look, scope, room).await?;
+        let room = limit - claimed.fetched.deliveries.len();
+        let mut more = Vec::new();
+        if room > 0 && !(look.tracks && planted!(ForgetsOldPath)) {
+            more = self.cursors.claim_after(&look, scope, room).await?;
+        }
+        if room > 0 || !cursor_has_work {
             let nothing = look.tracks && more.is_empty() && self.cursors.is_idle(scope);
             self.paths.write().note(scope, nothing);
-            claimed.fetched.deliveries.extend(more);
         }
+        claimed.fetched.deliveries.extend(more);
         Ok(claimed)
     }
 

@@ -108,8 +108,9 @@ impl<'a, B: Backend + ?Sized> Migration<'a, B> {
     /// last progress.
     ///
     /// It asks every 50 ms to 2 s, and goes on after failures that pass. It may be dropped at any
-    /// point. A group that is paused, or that nobody consumes for, keeps it waiting. A publisher that was open across the change may add
-    /// to the former mode even afterwards; what it adds drains like the rest.
+    /// point. A group that is paused, or that nobody consumes for, keeps it waiting. A publisher that
+    /// was open across the change may add to the former mode even afterwards; what it adds drains like
+    /// the rest.
     ///
     /// # Errors
     /// Those of [`Backend::remaining`] that do not pass.

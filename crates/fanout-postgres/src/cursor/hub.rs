@@ -9,7 +9,7 @@ use fanout_core::{
     Clock, GroupIndex, Lane, Result, Snapshot, SubscriptionId, SubscriptionStatus, Timestamp,
     TopicId,
 };
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::time::Instant;
 
 use super::batcher::Batcher;
@@ -19,7 +19,7 @@ use super::span_cache::{SpanCache, SpanCacheStats};
 use super::tick::Tick;
 use crate::error::ResultExt;
 use crate::pool::Pool;
-use crate::storage::cursors::{self, CursorUpdate};
+use crate::storage::cursor_commits::{self, Commit, CursorUpdate};
 use crate::storage::{log, ticks, watermarks};
 
 /// The shortest time between ticks, and between looks of members that have nothing to deliver.
@@ -72,7 +72,7 @@ pub(crate) struct Hub {
     pool: Pool,
     clock: Option<Arc<dyn Clock>>,
     looks: Arc<Batcher<LookRequest, Look>>,
-    commits: Arc<Batcher<Vec<CursorUpdate>, Committed>>,
+    commits: Arc<Batcher<Vec<Commit>, Committed>>,
     cache: SpanCache,
     newest: RwLock<Option<Tick>>,
     /// The start of the server that all of this was read from, in microseconds.
@@ -191,20 +191,26 @@ impl Hub {
         self.transactional.load(Relaxed)
     }
 
-    /// Commits cursors together with those of other members.
-    pub(crate) async fn commit(&self, updates: Vec<CursorUpdate>) -> Result<Committed> {
+    /// Commits cursors together with those of other members, if the server is still the one that was started
+    /// at this time.
+    pub(crate) async fn commit(
+        &self,
+        server: Option<Timestamp>,
+        updates: Vec<CursorUpdate>,
+    ) -> Result<Committed> {
         let (topic, pool, clock) = (self.topic, self.pool.clone(), self.clock.clone());
         let load = self.load.clone();
         let round =
-            move |requests: Vec<Vec<CursorUpdate>>| -> futures_util::future::BoxFuture<'static, _> {
+            move |requests: Vec<Vec<Commit>>| -> futures_util::future::BoxFuture<'static, _> {
                 let (pool, load) = (pool.clone(), load.clone());
                 let now = clock.as_ref().map(|clock| clock.now());
                 Box::pin(async move {
                     let sizes: Vec<usize> = requests.iter().map(Vec::len).collect();
-                    let updates: Vec<CursorUpdate> = requests.into_iter().flatten().collect();
-                    load.store(updates.len(), Relaxed);
+                    let commits: Vec<Commit> = requests.into_iter().flatten().collect();
+                    load.store(commits.len(), Relaxed);
+                    let connection = &mut *pool.get().await?;
                     let (moment, moved) =
-                        cursors::commit(&mut *pool.get().await?, topic, &updates, now).await?;
+                        cursor_commits::commit(connection, topic, &commits, now).await?;
                     let mut moved = moved.into_iter();
                     Ok(sizes
                         .into_iter()
@@ -215,8 +221,9 @@ impl Hub {
                         .collect())
                 })
             };
+        let commits = updates.into_iter().map(|update| (server, update)).collect();
         self.commits
-            .call(updates, true, || Duration::ZERO, round)
+            .call(commits, true, || Duration::ZERO, round)
             .await
     }
 
@@ -368,12 +375,17 @@ impl Hub {
         ticks::snapshots(&mut *self.pool.get().await?, self.topic, numbers).await
     }
 
-    /// Makes a session's receipts known to the other members of its group.
-    pub(crate) fn enter(&self, session: Arc<Session>) {
+    /// The sessions without those that nobody can ask for any more.
+    fn present_sessions(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {
         let now = self.moment();
         let mut sessions = self.sessions.lock();
         sessions.retain(|session| !session.is_over(now));
-        sessions.push(session);
+        sessions
+    }
+
+    /// Makes a session's receipts known to the other members of its group.
+    pub(crate) fn enter(&self, session: Arc<Session>) {
+        self.present_sessions().push(session);
     }
 
     /// Forgets a session that has left.
@@ -388,12 +400,9 @@ impl Hub {
         self.sessions.lock().clear();
     }
 
-    /// Forgets what nobody can ask for any more, now that a member was dropped: with the last one that
-    /// fetches goes the cache.
+    /// A member was dropped: with the last one that fetches goes the cache.
     pub(crate) fn tidy(&self) {
-        let now = self.moment();
-        let mut sessions = self.sessions.lock();
-        sessions.retain(|session| !session.is_over(now));
+        let sessions = self.present_sessions();
         if sessions.iter().all(|session| session.is_abandoned()) {
             self.cache.clear();
         }

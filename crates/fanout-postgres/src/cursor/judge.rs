@@ -9,7 +9,7 @@ use fanout_core::{
 };
 
 use super::lane_state::{LaneState, State};
-use crate::storage::cursors::{CursorUpdate, Dead, Park};
+use crate::storage::cursor_commits::{CursorUpdate, Dead, Park};
 
 /// One settlement: its place in the call, the delivery and the verdict.
 pub(crate) type Item<'a> = (usize, CursorReceipt, &'a Verdict);

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use diesel::data_types::{PgInterval, PgTimestamp};
+use diesel::data_types::PgTimestamp;
 use diesel::prelude::*;
 use diesel::sql_types::{
     Array, BigInt, Bool, Integer, Interval, Nullable, SmallInt, Text, Timestamptz,
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use fanout_core::{
-    DeadReason, GroupIndex, IdSet, Lane, MessageId, Result, SubscriptionId, Timestamp, TopicId,
-};
+use fanout_core::{GroupIndex, IdSet, Lane, MessageId, Result, SubscriptionId, Timestamp, TopicId};
 
 use super::call::{call, only};
 use super::subscriptions::bit;
@@ -50,53 +48,6 @@ pub(crate) struct Holding {
     pub(crate) oldest_tick: i64,
     /// Each with the end of its lease.
     pub(crate) lanes: Vec<(Cursor, Timestamp)>,
-}
-
-/// A change of a cursor, by compare-and-swap on epoch and version.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct CursorUpdate {
-    pub(crate) group: GroupIndex,
-    pub(crate) lane: Lane,
-    pub(crate) epoch: i64,
-    pub(crate) version: i64,
-    pub(crate) tick: i64,
-    pub(crate) through: i64,
-    pub(crate) last_id: i64,
-    pub(crate) ahead: IdSet,
-    pub(crate) failures: BTreeMap<i64, u32>,
-    pub(crate) blocked_until: Option<Timestamp>,
-    /// Blocks the lane for this long from now, instead.
-    pub(crate) block_for: Option<Duration>,
-    pub(crate) trial: Option<i64>,
-    /// Something was settled: the lane does not stall.
-    pub(crate) progressed: bool,
-    /// When the server was started that the ticks are known from.
-    pub(crate) server: Timestamp,
-    pub(crate) parks: Vec<Park>,
-    pub(crate) dead: Vec<Dead>,
-    /// Messages that callers' transactions settled and that the cursor covers now.
-    pub(crate) folded: Vec<i64>,
-    /// All messages that callers' transactions have settled, as far as is known: while there are others
-    /// the cursor does not move.
-    pub(crate) known: Vec<i64>,
-}
-
-/// A message that gets a tracking row of its own.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Park {
-    pub(crate) id: i64,
-    pub(crate) attempts: u32,
-    pub(crate) delay: Duration,
-    pub(crate) error: Option<String>,
-}
-
-/// A message that is given up.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Dead {
-    pub(crate) id: i64,
-    pub(crate) attempts: u32,
-    pub(crate) reason: DeadReason,
-    pub(crate) error: Option<String>,
 }
 
 type HoldColumns = (
@@ -216,20 +167,20 @@ fn numbers(lanes: &[Lane]) -> Vec<i16> {
 }
 
 /// Who asks for lanes.
-#[derive(Debug)]
-pub(crate) struct Holder<'a> {
+#[derive(Clone, Debug)]
+pub(crate) struct Holder {
     pub(crate) subscription: SubscriptionId,
     pub(crate) group: GroupIndex,
     /// Unique for the session.
-    pub(crate) owner: &'a str,
-    pub(crate) name: &'a str,
+    pub(crate) owner: String,
+    pub(crate) name: String,
 }
 
 /// Keeps a member's lanes for `term`, gives some up and takes free ones up to its fair share. Ticks from
 /// `standing` on, none for the newest, shall stay.
 pub(crate) async fn hold(
     connection: &mut AsyncPgConnection,
-    holder: &Holder<'_>,
+    holder: &Holder,
     term: Duration,
     give: &[Lane],
     standing: Option<i64>,
@@ -258,7 +209,7 @@ pub(crate) async fn hold(
 /// Gives all lanes of a member up, and ends its membership.
 pub(crate) async fn let_go(
     connection: &mut AsyncPgConnection,
-    holder: &Holder<'_>,
+    holder: &Holder,
     now: Option<Timestamp>,
 ) -> Result<()> {
     hold_rows(connection, holder, Duration::ZERO, &[], None, true, now).await?;
@@ -267,7 +218,7 @@ pub(crate) async fn let_go(
 
 async fn hold_rows(
     connection: &mut AsyncPgConnection,
-    holder: &Holder<'_>,
+    holder: &Holder,
     term: Duration,
     give: &[Lane],
     standing: Option<i64>,
@@ -278,8 +229,8 @@ async fn hold_rows(
     let binds = (
         holder.subscription.0.into_sql::<BigInt>(),
         bit(holder.group).into_sql::<SmallInt>(),
-        holder.owner.into_sql::<Text>(),
-        holder.name.into_sql::<Text>(),
+        holder.owner.as_str().into_sql::<Text>(),
+        holder.name.as_str().into_sql::<Text>(),
         from_duration(term).into_sql::<Interval>(),
         give.into_sql::<Array<SmallInt>>(),
         standing.into_sql::<Nullable<BigInt>>(),
@@ -297,7 +248,7 @@ async fn hold_rows(
 pub(crate) async fn extend(
     connection: &mut AsyncPgConnection,
     topic: TopicId,
-    holder: &Holder<'_>,
+    holder: &Holder,
     lanes: &[Lane],
     by: Duration,
     now: Option<Timestamp>,
@@ -306,7 +257,7 @@ pub(crate) async fn extend(
     let binds = (
         topic.0.into_sql::<Integer>(),
         bit(holder.group).into_sql::<SmallInt>(),
-        holder.owner.into_sql::<Text>(),
+        holder.owner.as_str().into_sql::<Text>(),
         lanes.into_sql::<Array<SmallInt>>(),
         from_duration(by).into_sql::<Interval>(),
         now.map(from_timestamp).into_sql::<Nullable<Timestamptz>>(),
@@ -384,165 +335,6 @@ pub(crate) async fn settled_elsewhere(
         .await
         .reading()?;
     Ok(rows.into_iter().map(|(of, id)| (lane(of), id)).collect())
-}
-
-/// Commits cursors, all in one statement; returns the time and which of them moved, in order.
-pub(crate) async fn commit(
-    connection: &mut AsyncPgConnection,
-    topic: TopicId,
-    updates: &[CursorUpdate],
-    now: Option<Timestamp>,
-) -> Result<(Timestamp, Vec<bool>)> {
-    // In one order for all, against deadlocks.
-    let mut order: Vec<usize> = (0..updates.len()).collect();
-    order.sort_by_key(|index| (updates[*index].group, updates[*index].lane));
-    let mut c = CursorColumnsOut::default();
-    let mut parks = Rows::<Park>::default();
-    let mut dead = Rows::<Dead>::default();
-    let mut folded = Rows::<i64>::default();
-    let mut known = Rows::<i64>::default();
-    for (place, update) in (1..).zip(order.iter().map(|index| &updates[*index])) {
-        c.push(update)?;
-        parks.extend(place, &update.parks);
-        dead.extend(place, &update.dead);
-        folded.extend(place, &update.folded);
-        known.extend(place, &update.known);
-    }
-    let park_ids: Vec<i64> = parks.rows.iter().map(|park| park.id).collect();
-    let park_attempts: Vec<i32> = parks.rows.iter().map(|park| int(park.attempts)).collect();
-    let park_delays: Vec<PgInterval> = parks
-        .rows
-        .iter()
-        .map(|park| from_duration(park.delay))
-        .collect();
-    let park_errors: Vec<Option<&str>> = parks
-        .rows
-        .iter()
-        .map(|park| park.error.as_deref())
-        .collect();
-    let dead_ids: Vec<i64> = dead.rows.iter().map(|dead| dead.id).collect();
-    let dead_attempts: Vec<i32> = dead.rows.iter().map(|dead| int(dead.attempts)).collect();
-    let dead_reasons: Vec<&str> = dead.rows.iter().map(|dead| dead.reason.as_str()).collect();
-    let dead_errors: Vec<Option<&str>> =
-        dead.rows.iter().map(|dead| dead.error.as_deref()).collect();
-    let binds = (
-        topic.0.into_sql::<Integer>(),
-        (
-            c.groups.into_sql::<Array<SmallInt>>(),
-            c.lanes.into_sql::<Array<SmallInt>>(),
-            c.epochs.into_sql::<Array<BigInt>>(),
-            c.versions.into_sql::<Array<BigInt>>(),
-            c.ticks.into_sql::<Array<BigInt>>(),
-            c.throughs.into_sql::<Array<BigInt>>(),
-            c.last_ids.into_sql::<Array<BigInt>>(),
-            c.aheads.into_sql::<Array<Text>>(),
-            c.failures.into_sql::<Array<Text>>(),
-            c.blocked.into_sql::<Array<Nullable<Timestamptz>>>(),
-            c.block_for.into_sql::<Array<Nullable<Interval>>>(),
-            c.trials.into_sql::<Array<Nullable<BigInt>>>(),
-            c.progressed.into_sql::<Array<Bool>>(),
-            c.servers.into_sql::<Array<Timestamptz>>(),
-        ),
-        (
-            parks.places.into_sql::<Array<Integer>>(),
-            park_ids.into_sql::<Array<BigInt>>(),
-            park_attempts.into_sql::<Array<Integer>>(),
-            park_delays.into_sql::<Array<Interval>>(),
-            park_errors.into_sql::<Array<Nullable<Text>>>(),
-        ),
-        (
-            dead.places.into_sql::<Array<Integer>>(),
-            dead_ids.into_sql::<Array<BigInt>>(),
-            dead_attempts.into_sql::<Array<Integer>>(),
-            dead_reasons.into_sql::<Array<Text>>(),
-            dead_errors.into_sql::<Array<Nullable<Text>>>(),
-        ),
-        (
-            folded.places.into_sql::<Array<Integer>>(),
-            folded.rows.into_sql::<Array<BigInt>>(),
-            known.places.into_sql::<Array<Integer>>(),
-            known.rows.into_sql::<Array<BigInt>>(),
-        ),
-        now.map(from_timestamp).into_sql::<Nullable<Timestamptz>>(),
-    );
-    let (moment, in_order): (PgTimestamp, Vec<bool>) =
-        call::<(Timestamptz, Array<Bool>), _>("commit_cursors", binds)
-            .load(connection)
-            .await
-            .and_then(only)
-            .committing()?;
-    let mut moved = vec![false; updates.len()];
-    for (index, did) in order.into_iter().zip(in_order) {
-        moved[index] = did;
-    }
-    Ok((to_timestamp(moment), moved))
-}
-
-fn int(count: u32) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
-}
-
-/// Updates, column by column.
-#[derive(Default)]
-struct CursorColumnsOut {
-    groups: Vec<i16>,
-    lanes: Vec<i16>,
-    epochs: Vec<i64>,
-    versions: Vec<i64>,
-    ticks: Vec<i64>,
-    throughs: Vec<i64>,
-    last_ids: Vec<i64>,
-    aheads: Vec<String>,
-    failures: Vec<String>,
-    blocked: Vec<Option<PgTimestamp>>,
-    block_for: Vec<Option<PgInterval>>,
-    trials: Vec<Option<i64>>,
-    progressed: Vec<bool>,
-    servers: Vec<PgTimestamp>,
-}
-
-impl CursorColumnsOut {
-    fn push(&mut self, update: &CursorUpdate) -> Result<()> {
-        self.groups.push(bit(update.group));
-        self.lanes.push(number(update.lane));
-        self.epochs.push(update.epoch);
-        self.versions.push(update.version);
-        self.ticks.push(update.tick);
-        self.throughs.push(update.through);
-        self.last_ids.push(update.last_id);
-        self.aheads.push(update.ahead.to_string());
-        let failures = serde_json::to_string(&update.failures)
-            .map_err(|error| corrupt("count of failures", &error))?;
-        self.failures.push(failures);
-        self.blocked.push(update.blocked_until.map(from_timestamp));
-        self.block_for.push(update.block_for.map(from_duration));
-        self.trials.push(update.trial);
-        self.progressed.push(update.progressed);
-        self.servers.push(from_timestamp(update.server));
-        Ok(())
-    }
-}
-
-/// Rows with the place of the update that they go with, counted from 1.
-struct Rows<Row> {
-    places: Vec<i32>,
-    rows: Vec<Row>,
-}
-
-impl<Row> Default for Rows<Row> {
-    fn default() -> Self {
-        Self {
-            places: Vec::new(),
-            rows: Vec::new(),
-        }
-    }
-}
-
-impl<Row: Clone> Rows<Row> {
-    fn extend(&mut self, place: i32, rows: &[Row]) {
-        self.places.extend(std::iter::repeat_n(place, rows.len()));
-        self.rows.extend_from_slice(rows);
-    }
 }
 
 /// Makes the cursors of a new subscription, or of one that begins anew elsewhere.

@@ -1,6 +1,7 @@
 //! All statements. One documented function a statement; no query text elsewhere but in migrations.
 
 mod call;
+pub(crate) mod cursor_commits;
 pub(crate) mod cursors;
 pub(crate) mod database;
 pub(crate) mod dead_letters;

@@ -9,7 +9,8 @@ use super::entry::{Entry, State};
 use super::{LaneState, Position};
 use crate::cursor::log_row::LogRow;
 use crate::cursor::tick::Tick;
-use crate::storage::cursors::{Cursor, CursorUpdate};
+use crate::storage::cursor_commits::CursorUpdate;
+use crate::storage::cursors::Cursor;
 
 impl LaneState {
     /// Takes over what the database holds, after a commit whose end is not known.
@@ -67,7 +68,7 @@ impl LaneState {
         std::iter::once(self.tick.clone()).chain(through).collect()
     }
 
-    pub(super) fn place(&self) -> (i64, i64) {
+    fn place(&self) -> (i64, i64) {
         let through = self
             .span
             .as_ref()
@@ -177,7 +178,6 @@ impl LaneState {
             block_for: None,
             trial: self.trial,
             progressed: !settled.is_empty(),
-            server: Timestamp::UNIX_EPOCH,
             parks: Vec::new(),
             dead: Vec::new(),
             folded: self.folding.iter().copied().collect(),

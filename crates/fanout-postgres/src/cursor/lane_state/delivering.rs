@@ -47,7 +47,7 @@ impl LaneState {
         (self.trial != Some(next)).then_some(next)
     }
 
-    pub(super) fn in_hand(&self) -> usize {
+    fn in_hand(&self) -> usize {
         let held = |entry: &&Entry| matches!(entry.state, State::InHand { .. });
         self.rows.values().filter(held).count()
     }
@@ -104,7 +104,7 @@ impl LaneState {
             || self.resting_until.is_some_and(|until| now < until)
     }
 
-    pub(super) fn next_due(&self, now: Timestamp) -> Option<i64> {
+    fn next_due(&self, now: Timestamp) -> Option<i64> {
         if self.is_waiting(now) {
             return None;
         }
@@ -120,7 +120,7 @@ impl LaneState {
     }
 
     /// What is to be delivered, in the order of the lane.
-    pub(super) fn due(&self, limit: usize) -> Vec<i64> {
+    fn due(&self, limit: usize) -> Vec<i64> {
         let due = self.rows.iter().filter(|(_, entry)| entry.is_due());
         if self.rank == 0 {
             return due.map(|(id, _)| *id).take(limit).collect();

@@ -99,7 +99,7 @@ impl LaneState {
     }
 
     /// Takes in a row that is not settled by the cursor.
-    pub(super) fn know(&mut self, row: &Arc<LogRow>) {
+    fn know(&mut self, row: &Arc<LogRow>) {
         let (rank, elsewhere) = (self.rank, self.settled_elsewhere.contains(&row.id));
         if elsewhere {
             self.folding.insert(row.id);

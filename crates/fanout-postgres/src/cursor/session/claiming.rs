@@ -37,12 +37,7 @@ impl Session {
 
     /// Takes in what a look tells: another server, lanes to take or to give up, commits whose end is not
     /// known, what callers' transactions have settled, leases that have ended.
-    pub(super) async fn catch_on(
-        &self,
-        state: &mut Lanes,
-        look: &Look,
-        scope: &Scope,
-    ) -> Result<()> {
+    async fn catch_on(&self, state: &mut Lanes, look: &Look, scope: &Scope) -> Result<()> {
         self.follow_server(state, look, scope.options.max_stalls)
             .await?;
         self.keep_lanes(state, look, scope).await?;
@@ -95,13 +90,13 @@ impl Session {
         Ok(handed)
     }
 
-    pub(super) fn is_behind(state: &Lanes, newest: i64) -> bool {
+    fn is_behind(state: &Lanes, newest: i64) -> bool {
         let mut lanes = state.lanes.values();
         lanes.any(|lane| lane.is_between_spans() && lane.tick.number < newest)
     }
 
     /// Leaves finished spans and enters the next.
-    pub(super) fn enter_spans(&self, state: &mut Lanes) {
+    fn enter_spans(&self, state: &mut Lanes) {
         let (oldest, untracked) = (state.oldest_tick, self.untracked());
         for lane in state.lanes.values_mut() {
             if let Some(through) = lane.promised() {
@@ -119,12 +114,7 @@ impl Session {
 
     /// Gives up poison, parks what was in hand alone when a former owner vanished, and notes what will be
     /// in hand alone.
-    pub(super) async fn sort_out(
-        &self,
-        state: &mut Lanes,
-        now: Timestamp,
-        max_stalls: u32,
-    ) -> Result<()> {
+    async fn sort_out(&self, state: &mut Lanes, now: Timestamp, max_stalls: u32) -> Result<()> {
         let mut judgements = Vec::new();
         for lane in state.lanes.values().filter(|lane| !lane.suspect) {
             let (poison, culprit) = lane.condemned(max_stalls);
@@ -138,7 +128,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn hand_out(
+    fn hand_out(
         state: &mut Lanes,
         now: Timestamp,
         limit: usize,
@@ -203,12 +193,7 @@ impl Session {
     }
 
     /// Lets lanes whose span is in hand as a whole read on; tells whether any does.
-    pub(super) async fn extend_spans(
-        &self,
-        state: &mut Lanes,
-        now: Timestamp,
-        limit: usize,
-    ) -> Result<bool> {
+    async fn extend_spans(&self, state: &mut Lanes, now: Timestamp, limit: usize) -> Result<bool> {
         let (oldest, untracked) = (state.oldest_tick, self.untracked());
         let mut extended = false;
         for lane in state.lanes.values_mut() {

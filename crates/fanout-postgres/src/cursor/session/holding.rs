@@ -11,7 +11,7 @@ use super::lanes::Lanes;
 use crate::cursor::Tick;
 use crate::cursor::hub::Look;
 use crate::cursor::lane_state::LaneState;
-use crate::storage::cursors::{self, Holder, Holding};
+use crate::storage::cursors::{self, Holding};
 
 /// How often, at least, a session tells that it is alive and which ticks it needs, in parts of a lease; and
 /// how often at most for long leases. Whether others have come or gone it learns from looks.
@@ -106,26 +106,14 @@ impl Session {
 
     /// Asks the database for lanes, in a task of its own: what a call that was dropped has asked must not
     /// come to the database after what a later one asks.
-    pub(super) async fn ask(
-        &self,
-        state: &mut Lanes,
-        give: &[Lane],
-        term: Duration,
-    ) -> Result<Holding> {
+    async fn ask(&self, state: &mut Lanes, give: &[Lane], term: Duration) -> Result<Holding> {
         Self::answered(state).await.ok();
         // What is in memory alone must stay in the database.
         let lanes = state.lanes.values();
         let standing = lanes.flat_map(LaneState::unstored_ticks).min();
         let (pool, now, give) = (self.hub.pool().clone(), self.hub.now(), give.to_vec());
-        let (subscription, group) = (self.scope.subscription, self.scope.group);
-        let (owner, name) = (self.owner.clone(), self.name.clone());
+        let holder = self.holder.clone();
         state.asking = Some(tokio::spawn(async move {
-            let holder = Holder {
-                subscription,
-                group,
-                owner: &owner,
-                name: &name,
-            };
             let connection = &mut *pool.get().await?;
             cursors::hold(connection, &holder, term, &give, standing, now).await
         }));
@@ -147,7 +135,7 @@ impl Session {
         })
     }
 
-    pub(super) fn take_over(&self, state: &mut Lanes, holding: Holding, max_stalls: u32) {
+    fn take_over(&self, state: &mut Lanes, holding: Holding, max_stalls: u32) {
         (state.members, state.share) = (holding.members, holding.share);
         state.oldest_tick = holding.oldest_tick;
         let mut mine = BTreeMap::new();
@@ -208,7 +196,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn lose(&self, state: &mut Lanes, lane: Lane) {
+    fn lose(&self, state: &mut Lanes, lane: Lane) {
         state.lanes.remove(&lane);
         self.owned.write().remove(&lane);
         // Who else is there has changed.

@@ -24,9 +24,8 @@ use crate::storage::cursors::{self, Holder};
 pub(crate) struct Session {
     hub: Arc<Hub>,
     scope: Scope,
-    /// Unique, so that nobody else's lease is taken for this session's.
-    owner: String,
-    name: String,
+    /// Its owner name is unique, so that nobody else's lease is taken for this session's.
+    holder: Holder,
     counters: Arc<Counters>,
     /// One call at a time.
     state: Mutex<Lanes>,
@@ -39,11 +38,16 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(hub: Arc<Hub>, scope: Scope, name: &str, counters: Arc<Counters>) -> Self {
         let tag: u64 = rand::RngExt::random(&mut rand::rng());
+        let holder = Holder {
+            subscription: scope.subscription,
+            group: scope.group,
+            owner: format!("{name}#{tag:016x}"),
+            name: name.to_owned(),
+        };
         Self {
             hub,
             scope,
-            owner: format!("{name}#{tag:016x}"),
-            name: name.to_owned(),
+            holder,
             counters,
             state: Mutex::default(),
             owned: RwLock::default(),
@@ -87,15 +91,6 @@ impl Session {
         matches!(self.scope.options.ordering, Ordering::Unordered)
     }
 
-    fn holder(&self) -> Holder<'_> {
-        Holder {
-            subscription: self.scope.subscription,
-            group: self.scope.group,
-            owner: &self.owner,
-            name: &self.name,
-        }
-    }
-
     /// Longer than the leases of deliveries, so that it need not be renewed with each of them.
     fn term(&self, lease: Duration) -> Duration {
         lease + lease / 4
@@ -137,7 +132,7 @@ impl Session {
         self.reread(&mut state).await?;
         self.tell(&mut state, true).await?;
         let connection = &mut *self.hub.pool().get().await?;
-        cursors::let_go(connection, &self.holder(), self.hub.now()).await?;
+        cursors::let_go(connection, &self.holder, self.hub.now()).await?;
         *state = Lanes::default();
         self.owned.write().clear();
         Ok(())

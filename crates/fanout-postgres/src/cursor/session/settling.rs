@@ -14,7 +14,7 @@ use crate::cursor::hub::LookRequest;
 use crate::cursor::judge::{Item, Judgement};
 use crate::cursor::lane_state::LaneState;
 use crate::settlement_plan::jitter;
-use crate::storage::cursors::{self, CursorUpdate};
+use crate::storage::cursors;
 
 /// How often, at most, a session tells the database where its lanes stand.
 const REMEMBER_EVERY: Duration = Duration::from_secs(1);
@@ -63,10 +63,7 @@ impl Session {
             };
             match &judgement.update {
                 Some(update) => {
-                    updates.push(CursorUpdate {
-                        server: state.server.unwrap_or(update.server),
-                        ..update.clone()
-                    });
+                    updates.push(update.clone());
                     pending.push((lane, judgement));
                     // Until the answer is here: this call may be dropped, or fail.
                     of_lane.suspect = true;
@@ -77,7 +74,7 @@ impl Session {
         if updates.is_empty() {
             return Ok((outcomes, Vec::new()));
         }
-        let committed = self.hub.commit(updates).await?;
+        let committed = self.hub.commit(state.server, updates).await?;
         let mut conflicts = Vec::new();
         for ((lane, judgement), moved) in pending.into_iter().zip(committed.moved) {
             match state.lanes.get_mut(&lane) {
@@ -172,7 +169,7 @@ impl Session {
         let (moment, mine) = {
             let connection = &mut *self.hub.pool().get().await?;
             let (topic, now) = (self.hub.topic(), self.hub.now());
-            cursors::extend(connection, topic, &self.holder(), &lanes, by, now).await?
+            cursors::extend(connection, topic, &self.holder, &lanes, by, now).await?
         };
         let until = moment + by;
         let mut extensions = Vec::with_capacity(receipts.len());
