@@ -94,13 +94,10 @@ impl<'a, B: Backend + ?Sized> Migration<'a, B> {
     /// # Errors
     /// Those of [`Backend::remaining`].
     pub async fn progress(&self) -> Result<MigrationProgress> {
-        let mode = self
-            .backend
-            .topic(&self.topic)
-            .await?
-            .config
-            .completion_mode;
         let groups = self.backend.remaining(&self.topic, self.to.other()).await?;
+        // Last: of a topic that was deleted meanwhile nothing is left either.
+        let topic = self.backend.topic(&self.topic).await?;
+        let mode = topic.config.completion_mode;
         Ok(MigrationProgress { mode, groups })
     }
 

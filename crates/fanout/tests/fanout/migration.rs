@@ -17,8 +17,7 @@ const COUNTING: CompletionMode = CompletionMode::ReferenceCounting;
 
 async fn with_backlog(messages: usize) -> World {
     let world = World::new().await;
-    let batch = (0..messages).map(|_| NewMessage::new("m")).collect();
-    world.backend.publish(&world.topic, batch).await.unwrap();
+    world.publish(messages).await;
     world
 }
 
@@ -116,4 +115,26 @@ async fn goes_on_after_failures_that_pass_and_ends_with_others() {
         .delete_topic(&world.topic, DeleteTopic::Forced);
     deleted.await.unwrap();
     assert_eq!(migration.wait().await.unwrap_err().kind(), TopicNotFound);
+}
+
+/// Nothing is left of a topic that is gone, which must not be taken for the end of the migration.
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_is_deleted_while_it_is_asked_for_is_not_done() {
+    let world = World::new().await;
+    let faults = Faults::default();
+    faults.delay(Call::Remaining, Duration::from_secs(1));
+    let backend = Faulty {
+        inner: world.backend.clone(),
+        faults,
+    };
+    let migration = Migration::start(&backend, &world.topic, OFFSET)
+        .await
+        .unwrap();
+    let deleting = async {
+        tokio::task::yield_now().await;
+        let forced = DeleteTopic::Forced;
+        backend.delete_topic(&world.topic, forced).await.unwrap();
+    };
+    let (waited, ()) = tokio::join!(migration.wait(), deleting);
+    assert_eq!(waited.unwrap_err().kind(), TopicNotFound);
 }
