@@ -5,7 +5,6 @@ use std::time::Duration;
 use fanout::ErrorKind::{Closed, TopicNotFound, Unavailable};
 use fanout::{
     Backend, BackendExt, CompletionMode, DeleteTopic, MemberExt, MemoryBackend, Migration,
-    NewMessage,
 };
 use tokio::time::timeout;
 
