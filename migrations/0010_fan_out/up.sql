@@ -1,8 +1,8 @@
 -- Fan-out by reference counting: subscriptions, a tracking row per message and group, and one record
 -- per message with the set of groups that must settle it and the set of those that have.
 --
--- Lock order, for every function here: completion records, in the order of ids; then tracking rows of
--- one group. Nothing keeps a tracking row locked beyond its own statement, so whoever holds records,
+-- Lock order, for every function here: completion records; then tracking rows of one group; both in the
+-- order of ids, which is that of their indexes, hence no bitmap scans. Nothing keeps a tracking row locked beyond its own statement, so whoever holds records,
 -- which other groups need, never waits for long. Claims lock tracking rows alone and skip what is
 -- locked.
 --
@@ -500,14 +500,15 @@ $outer$;
 CREATE FUNCTION fanout.fail(
     topic int, grp smallint, ids bigint[], tokens bigint[], delays interval[], errors text[], at timestamptz
 ) RETURNS TABLE (id bigint, due timestamptz)
-LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
     UPDATE fanout.outbox_consumer_groups t
     SET attempts = t.attempts + 1, lease_token = NULL, leased_until = NULL,
         available_at = fanout.time_or_now(at) + u.delay, last_error = u.error
-    FROM unnest(ids, tokens, delays, errors) AS u (id, token, delay, error)
+    FROM (SELECT * FROM unnest(ids, tokens, delays, errors) AS u (id, token, delay, error) ORDER BY u.id OFFSET 0) u
     WHERE t.topic_id = topic AND t.group_index = grp AND t.id = u.id AND t.lease_token = u.token
         AND NOT EXISTS (
             SELECT FROM fanout.outbox_settlements o
@@ -518,13 +519,14 @@ $$;
 
 -- Gives messages back as if they had not been fetched.
 CREATE FUNCTION fanout.release(topic int, grp smallint, ids bigint[], tokens bigint[]) RETURNS SETOF bigint
-LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
     UPDATE fanout.outbox_consumer_groups t
     SET lease_token = NULL, leased_until = NULL
-    FROM unnest(ids, tokens) AS u (id, token)
+    FROM (SELECT * FROM unnest(ids, tokens) AS u (id, token) ORDER BY u.id OFFSET 0) u
     WHERE t.topic_id = topic AND t.group_index = grp AND t.id = u.id AND t.lease_token = u.token
         AND NOT EXISTS (
             SELECT FROM fanout.outbox_settlements o
@@ -537,13 +539,14 @@ $$;
 CREATE FUNCTION fanout.extend(
     topic int, grp smallint, ids bigint[], tokens bigint[], lease interval, at timestamptz
 ) RETURNS TABLE (id bigint, token bigint, until timestamptz)
-LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
     UPDATE fanout.outbox_consumer_groups t
     SET leased_until = fanout.time_or_now(at) + lease
-    FROM unnest(ids, tokens) AS u (id, token)
+    FROM (SELECT * FROM unnest(ids, tokens) AS u (id, token) ORDER BY u.id OFFSET 0) u
     WHERE t.topic_id = topic AND t.group_index = grp AND t.id = u.id AND t.lease_token = u.token
         AND NOT EXISTS (
             SELECT FROM fanout.outbox_settlements o
@@ -669,7 +672,8 @@ $$;
 -- Removes up to n tracking rows of a group whose subscription was cancelled, and its bit from the
 -- records that it has not settled; returns how many.
 CREATE FUNCTION fanout.reap(topic int, grp smallint, n int, at timestamptz) RETURNS bigint
-LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     moment timestamptz := fanout.time_or_now(at);
     ids bigint[];

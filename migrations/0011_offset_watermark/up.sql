@@ -472,9 +472,12 @@ DECLARE
     rank int;
     lanes int;
     share int;
-    mine int;
+    wanting int;
     oldest bigint;
-    free record;
+    mine smallint[];
+    given smallint[];
+    taken smallint[];
+    lost smallint[];
 BEGIN
     SELECT * INTO s FROM fanout.outbox_topic_subscriptions x WHERE x.subscription_id = subscription;
     IF NOT FOUND OR s.status = 'CANCELLED' OR s.group_index <> grp THEN
@@ -484,44 +487,51 @@ BEGIN
         RETURN;
     END IF;
     PERFORM pg_advisory_xact_lock_shared(fanout.merge_lock_class(), s.topic_id);
-    -- With the lane goes its epoch, so that no late commit of this member moves its cursor.
-    WITH given AS (
-        UPDATE fanout.outbox_lane_leases l SET owner = NULL, expires_at = NULL
+    -- Leases before cursors, each in order of lanes, as everywhere: nobody waits for one that waits for him.
+    SELECT coalesce(array_agg(l.lane), '{}'),
+        coalesce(array_agg(l.lane) FILTER (WHERE leaving OR l.lane = ANY (give)), '{}')
+    INTO mine, given
+    FROM (
+        SELECT l.lane FROM fanout.outbox_lane_leases l
         WHERE l.topic_id = s.topic_id AND l.group_index = grp AND l.owner = me
-            AND (leaving OR l.lane = ANY (give))
-        RETURNING l.lane
-    )
-    UPDATE fanout.outbox_subscription_offsets o SET epoch = o.epoch + 1, version = o.version + 1
-    WHERE o.topic_id = s.topic_id AND o.group_index = grp AND o.lane IN (SELECT given.lane FROM given);
+        ORDER BY l.lane FOR UPDATE
+    ) l;
+    UPDATE fanout.outbox_lane_leases l
+    SET owner = CASE WHEN l.lane <> ALL (given) THEN me END,
+        expires_at = CASE WHEN l.lane <> ALL (given) THEN greatest(l.expires_at, moment + term) END
+    WHERE l.topic_id = s.topic_id AND l.group_index = grp AND l.lane = ANY (mine);
+    IF NOT leaving THEN
+        SELECT count(*) + 1, count(*) FILTER (WHERE m.owner < me) INTO members, rank
+        FROM fanout.outbox_group_members m
+        WHERE m.topic_id = s.topic_id AND m.group_index = grp AND m.owner <> me AND m.expires_at > moment;
+        SELECT t.lanes INTO lanes FROM fanout.outbox_topics t WHERE t.topic_id = s.topic_id;
+        share := lanes / members + (rank < lanes % members)::int;
+        wanting := share - cardinality(mine) + cardinality(given);
+        SELECT array_agg(l.lane), array_agg(l.lane) FILTER (WHERE l.owner IS NOT NULL) INTO taken, lost
+        FROM (
+            SELECT l.lane, l.owner FROM fanout.outbox_lane_leases l
+            WHERE l.topic_id = s.topic_id AND l.group_index = grp AND wanting > 0
+                AND (l.owner IS NULL OR l.expires_at <= moment) AND l.owner IS DISTINCT FROM me
+            ORDER BY l.lane
+            LIMIT greatest(wanting, 0)
+            FOR UPDATE SKIP LOCKED
+        ) l;
+        UPDATE fanout.outbox_lane_leases l SET owner = me, expires_at = moment + term
+        WHERE l.topic_id = s.topic_id AND l.group_index = grp AND l.lane = ANY (taken);
+    END IF;
+    -- With a lane goes its epoch, so that no late commit of who had it moves its cursor.
+    PERFORM FROM fanout.outbox_subscription_offsets o
+    WHERE o.topic_id = s.topic_id AND o.group_index = grp AND o.lane = ANY (given || taken)
+    ORDER BY o.lane FOR NO KEY UPDATE;
+    UPDATE fanout.outbox_subscription_offsets o
+    SET epoch = o.epoch + 1, version = o.version + 1,
+        stalls = o.stalls + coalesce(o.lane = ANY (lost), false)::int
+    WHERE o.topic_id = s.topic_id AND o.group_index = grp AND o.lane = ANY (given || taken);
     IF leaving THEN
         DELETE FROM fanout.outbox_group_members m
         WHERE m.topic_id = s.topic_id AND m.group_index = grp AND m.owner = me;
         RETURN;
     END IF;
-    UPDATE fanout.outbox_lane_leases l SET expires_at = greatest(l.expires_at, moment + term)
-    WHERE l.topic_id = s.topic_id AND l.group_index = grp AND l.owner = me;
-    GET DIAGNOSTICS mine = ROW_COUNT;
-
-    SELECT count(*) + 1, count(*) FILTER (WHERE m.owner < me) INTO members, rank
-    FROM fanout.outbox_group_members m
-    WHERE m.topic_id = s.topic_id AND m.group_index = grp AND m.owner <> me AND m.expires_at > moment;
-    SELECT t.lanes INTO lanes FROM fanout.outbox_topics t WHERE t.topic_id = s.topic_id;
-    share := lanes / members + (rank < lanes % members)::int;
-
-    FOR free IN
-        SELECT l.lane, l.owner IS NOT NULL AS lost FROM fanout.outbox_lane_leases l
-        WHERE l.topic_id = s.topic_id AND l.group_index = grp AND mine < share
-            AND (l.owner IS NULL OR l.expires_at <= moment) AND l.owner IS DISTINCT FROM me
-        ORDER BY l.lane
-        LIMIT greatest(share - mine, 0)
-        FOR UPDATE SKIP LOCKED
-    LOOP
-        UPDATE fanout.outbox_lane_leases l SET owner = me, expires_at = moment + term
-        WHERE l.topic_id = s.topic_id AND l.group_index = grp AND l.lane = free.lane;
-        UPDATE fanout.outbox_subscription_offsets o
-        SET epoch = o.epoch + 1, version = o.version + 1, stalls = o.stalls + free.lost::int
-        WHERE o.topic_id = s.topic_id AND o.group_index = grp AND o.lane = free.lane;
-    END LOOP;
     -- Leases first, then members, as everywhere.
     INSERT INTO fanout.outbox_group_members AS m
         (topic_id, group_index, owner, name, joined_at, expires_at, oldest_tick)
@@ -553,7 +563,8 @@ $$;
 CREATE FUNCTION fanout.extend_lanes(
     topic int, grp smallint, me text, wanted smallint[], by interval, at timestamptz
 ) RETURNS TABLE (moment timestamptz, lane smallint)
-LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     moment timestamptz := fanout.time_or_now(at);
@@ -656,13 +667,14 @@ $$;
 CREATE FUNCTION fanout.forget_settled(
     topic int, groups smallint[], lanes smallint[], moved boolean[], places int[], ids bigint[]
 ) RETURNS void
-LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_variable
 BEGIN
     DELETE FROM fanout.outbox_settlements f
     USING (SELECT topic AS topic_id, groups[u.place] AS group_index, lanes[u.place] AS lane, u.id
         FROM unnest(places, ids) AS u (place, id)
-        WHERE moved[u.place] OFFSET 0) u
+        WHERE moved[u.place] ORDER BY 2, u.id OFFSET 0) u
     WHERE f.topic_id = u.topic_id AND f.group_index = u.group_index AND f.id = u.id AND f.lane = u.lane
         AND NOT EXISTS (SELECT FROM fanout.outbox_consumer_groups t
             WHERE t.topic_id = topic AND t.group_index = u.group_index AND t.id = u.id AND t.parked);
@@ -747,7 +759,11 @@ LANGUAGE plpgsql AS $$
 DECLARE
     removed bigint;
 BEGIN
-    -- Leases first, as whoever takes lanes.
+    -- In the order in which lanes are taken.
+    PERFORM FROM fanout.outbox_lane_leases l WHERE l.topic_id = topic AND l.group_index = grp
+    ORDER BY l.lane FOR UPDATE;
+    PERFORM FROM fanout.outbox_subscription_offsets o WHERE o.topic_id = topic AND o.group_index = grp
+    ORDER BY o.lane FOR UPDATE;
     DELETE FROM fanout.outbox_lane_leases l WHERE l.topic_id = topic AND l.group_index = grp;
     DELETE FROM fanout.outbox_subscription_offsets o WHERE o.topic_id = topic AND o.group_index = grp;
     GET DIAGNOSTICS removed = ROW_COUNT;
@@ -824,7 +840,8 @@ $$;
 -- how many. The lease of an owner that vanished ends here, so that its ticks are needed no more. Where
 -- much is unread, lanes are left to members.
 CREATE FUNCTION fanout.advance_free_lanes(topic int, grp smallint, at timestamptz) RETURNS bigint
-LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     affordable CONSTANT bigint := 20000;
     moment timestamptz := fanout.time_or_now(at);
@@ -845,6 +862,10 @@ BEGIN
     IF lost IS NOT NULL THEN
         UPDATE fanout.outbox_lane_leases l SET owner = NULL, expires_at = NULL
         WHERE l.topic_id = topic AND l.group_index = grp AND l.lane = ANY (lost);
+        -- All of them, since others than the lost ones may be moved below.
+        PERFORM FROM fanout.outbox_subscription_offsets o
+        WHERE o.topic_id = topic AND o.group_index = grp AND o.lane = ANY (free)
+        ORDER BY o.lane FOR NO KEY UPDATE;
         UPDATE fanout.outbox_subscription_offsets o
         SET epoch = o.epoch + 1, version = o.version + 1, stalls = o.stalls + 1
         WHERE o.topic_id = topic AND o.group_index = grp AND o.lane = ANY (lost);
@@ -957,7 +978,8 @@ $$;
 -- were parked meanwhile, that the cursor has settled too, or of bits that nobody has any more. Returns
 -- how many.
 CREATE FUNCTION fanout.sweep_lane_settlements(topic int) RETURNS bigint
-LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     swept bigint;
     more bigint;

@@ -7,6 +7,7 @@ mod conformance;
 mod connections;
 mod durability;
 mod isolation;
+mod lock_order;
 mod long_transactions;
 mod m1_migrations;
 mod mode_changes;
