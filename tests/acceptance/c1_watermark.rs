@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use fanout_core::{Backend, CompletionMode, MessageId, OnFailure, Ordering};
+use fanout_tests::size::full;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use crate::support::{
-    BeforeEnd, Ledger, Published, Publishers, Stage, Worker, full, options, report,
-};
+use crate::support::{BeforeEnd, Ledger, Published, Publishers, Stage, Worker, options, report};
 
 const GROUPS: [(&str, Ordering, OnFailure); 3] = [
     ("unordered", Ordering::Unordered, OnFailure::Park),

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use fanout_core::{Backend, CompletionMode, NewMessage, OnFailure, Ordering};
 use fanout_postgres::PostgresBackend;
+use fanout_tests::size::full;
 use tokio::sync::RwLock;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::support::{Chance, Ledger, Stage, Worker, full, options, report};
+use crate::support::{Chance, Ledger, Stage, Worker, options, report};
 
 const GROUPS: [(&str, Ordering, OnFailure); 3] = [
     ("unordered", Ordering::Unordered, OnFailure::Park),

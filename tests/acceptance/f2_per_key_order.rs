@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use fanout_core::{CompletionMode, MessageId, OnFailure, Ordering};
+use fanout_tests::size::full;
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Fate, Ledger, ModeChanges, Published, Publishers, Refusals, Stage, Worker, assert_order, full,
+    Fate, Ledger, ModeChanges, Published, Publishers, Refusals, Stage, Worker, assert_order,
     options, report,
 };
 

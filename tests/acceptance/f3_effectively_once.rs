@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use fanout_core::{Backend, CompletionMode, MemberCounters, NewMessage, OnFailure, Ordering};
+use fanout_tests::size::full;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::support::{Chance, Ledger, Refusals, Stage, Worker, full, options, report};
+use crate::support::{Chance, Ledger, Refusals, Stage, Worker, options, report};
 
 const WORKERS: usize = 8;
 const KEYS: usize = 200;

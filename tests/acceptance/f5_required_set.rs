@@ -12,9 +12,10 @@ use fanout_core::{
 };
 use fanout_postgres::PostgresBackend;
 use fanout_postgres::diesel_async::SimpleAsyncConnection;
+use fanout_tests::size::full;
 use tokio::task::JoinSet;
 
-use crate::support::{Chance, Ledger, Stage, full, group_name, options, report};
+use crate::support::{Chance, Ledger, Stage, group_name, options, report};
 
 const HANG: Duration = Duration::from_secs(900);
 const LEVELS: [&str; 3] = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];

@@ -7,6 +7,7 @@ use fanout_core::{
 };
 use fanout_postgres::{Migrator, PostgresBackend};
 use fanout_testpg::TestDatabase;
+use fanout_tests::size::full;
 use tokio::task::JoinSet;
 
 const GROUPS: usize = 16;
@@ -34,11 +35,7 @@ async fn consume(member: Arc<dyn Member>, owed: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn k1_conflicts_on_completion_records_stay_below_a_tenth_at_16_groups() {
-    let messages = if std::env::var("FANOUT_FULL").is_ok_and(|full| full == "1") {
-        20_000
-    } else {
-        3_000
-    };
+    let messages = if full() { 20_000 } else { 3_000 };
     let database = TestDatabase::empty().await.expect("a database can be made");
     Migrator::new(database.url()).up().await.expect("migrates");
     let backend = PostgresBackend::builder(database.url())

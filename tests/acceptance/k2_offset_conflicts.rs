@@ -9,11 +9,12 @@ use fanout_core::{
     Backend, CompletionMode, JoinOptions, MemberCounters, MemberName, NewMessage, OnFailure,
     Ordering,
 };
+use fanout_tests::size::full;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use crate::support::{Ledger, Refusals, Stage, Worker, full, group_name, options, report};
+use crate::support::{Ledger, Refusals, Stage, Worker, group_name, options, report};
 
 const WORKERS: usize = 8;
 const HANG: Duration = Duration::from_secs(900);

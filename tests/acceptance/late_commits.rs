@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use fanout_core::{Backend, CompletionMode, MessageId, OnFailure, Ordering};
+use fanout_tests::size::full;
 use tokio::task::JoinSet;
 
-use crate::support::{
-    IdAboveLast, Ledger, Published, Publishers, Stage, Worker, full, options, report,
-};
+use crate::support::{IdAboveLast, Ledger, Published, Publishers, Stage, Worker, options, report};
 
 const PUBLISHERS: usize = 24;
 const HANG: Duration = Duration::from_secs(900);

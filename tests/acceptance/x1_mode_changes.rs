@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use fanout_core::{Backend, CompletionMode, MessageId, OnFailure, Ordering};
+use fanout_tests::size::full;
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Fate, Ledger, ModeChanges, Published, Publishers, Stage, Worker, assert_order, full, options,
-    report,
+    Fate, Ledger, ModeChanges, Published, Publishers, Stage, Worker, assert_order, options, report,
 };
 
 const GROUPS: [(&str, Ordering, OnFailure); 4] = [

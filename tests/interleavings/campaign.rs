@@ -1,5 +1,6 @@
 //! Runs all interleavings of plays.
 
+use fanout_tests::size::full;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -21,11 +22,6 @@ pub(crate) struct Campaign {
     runner: Runner,
     interleavings: usize,
     began: Instant,
-}
-
-/// Whether the full sizes are asked for.
-pub(crate) fn full() -> bool {
-    std::env::var("FANOUT_FULL").is_ok_and(|full| full == "1")
 }
 
 impl Campaign {

@@ -1,5 +1,6 @@
 //! The model without a mistake has no counterexample, within any of the bounds.
 
+use fanout_tests::size::full;
 use stateright::{Checker, Model};
 
 use crate::bounds::Bounds;
@@ -11,8 +12,7 @@ use crate::scenarios as s;
 
 /// Explores all of it.
 fn explore(bounds: Bounds, events: &[Event]) {
-    let is_full = std::env::var("FANOUT_FULL").is_ok_and(|full| full == "1");
-    let bounds = if is_full { bounds.larger() } else { bounds };
+    let bounds = if full() { bounds.larger() } else { bounds };
     let (name, model) = (bounds.name, Fanout::new(bounds, Mistake::None));
     let reached = model.reached.clone();
     // No limit of states, depth or time: it ends when nothing is left, or when all properties are broken.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fanout_core::ManualClock;
 use fanout_postgres::planted::{Mistake, plant};
@@ -158,11 +158,13 @@ fn the_histories_of_e1_catch_mistakes() {
     let mut escaped = Vec::new();
     for (mistake, promise, symptom) in HUNTED {
         plant(Some(mistake));
+        let began = Instant::now();
         let caught = hunt();
+        let took = began.elapsed().as_secs_f64();
         plant(None);
         match caught {
             Some((reason, after)) => {
-                println!("{mistake:?} (promise {promise}), after {after}: {reason}");
+                println!("{mistake:?} (promise {promise}), history {after}, {took:.1} s: {reason}");
                 if !reason.contains(symptom) {
                     escaped.push((
                         mistake,

@@ -1,6 +1,7 @@
 //! Mistakes that scripts catch.
 
 use std::pin::Pin;
+use std::time::Instant;
 
 use fanout_postgres::planted::{Mistake, plant};
 
@@ -56,9 +57,11 @@ fn scripts_catch_mistakes_and_nothing_else() {
         let sound = runtime.block_on(script());
         assert_eq!(sound, Ok(()), "without {mistake:?}");
         plant(Some(mistake));
+        let began = Instant::now();
         let broken = runtime.block_on(script()).expect_err("is caught");
+        let took = began.elapsed().as_secs_f64();
         plant(None);
         assert!(broken.starts_with(promise), "{mistake:?}: {broken}");
-        println!("{mistake:?}: {broken}");
+        println!("{mistake:?}, {took:.1} s: {broken}");
     }
 }

@@ -14,6 +14,7 @@ use crate::coverage::{Coverage, Seen};
 use crate::generate::histories;
 use crate::history::History;
 use crate::minimise::minimise;
+use crate::size::full;
 
 /// After this long the rest is left to [`minimise`].
 const MAX_SHRINK_MILLIS: u32 = 60_000;
@@ -46,9 +47,8 @@ impl fmt::Display for Failure {
 impl Campaign {
     /// This many histories every day; ten times as many with `FANOUT_FULL=1`.
     pub fn everyday(histories: u32, max_ops: usize, regressions: &'static str) -> Self {
-        let full = std::env::var("FANOUT_FULL").is_ok_and(|full| full == "1");
         Self {
-            histories: if full { 10 * histories } else { histories },
+            histories: if full() { 10 * histories } else { histories },
             max_ops,
             regressions: Some(regressions),
             max_shrinks: 20_000,
@@ -151,9 +151,7 @@ fn seed() -> u64 {
         Ok(seed) => seed.parse().expect("FANOUT_SEED is a number"),
         // New histories at the full size, from the randomness that the standard library takes from
         // the system; the same ones every day, so that a change meets what it broke itself.
-        Err(_) if std::env::var("FANOUT_FULL").is_ok_and(|full| full == "1") => {
-            RandomState::new().build_hasher().finish()
-        }
+        Err(_) if full() => RandomState::new().build_hasher().finish(),
         Err(_) => 20_251_112,
     }
 }

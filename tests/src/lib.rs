@@ -19,5 +19,6 @@ pub mod op;
 pub mod postgres;
 pub mod published;
 pub mod reader;
+pub mod size;
 pub mod subject;
 pub mod terms;

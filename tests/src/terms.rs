@@ -1,6 +1,7 @@
 //! What differs between the runs of one history.
 
 use crate::modes::Modes;
+use crate::size::full;
 
 /// On which terms a history is run. Beyond these nothing that it ends in may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,7 +9,8 @@ pub struct Terms {
     pub modes: Modes,
     /// Whether the watermark must be exact at any time, or may lag behind until maintenance.
     pub exact_watermark: bool,
-    /// Whether both topics are read after every op, or mostly the one that the op is about.
+    /// Whether both topics are read after every op, or mostly the one that the op is about, as everyday on
+    /// Postgres.
     pub reads_all: bool,
 }
 
@@ -22,12 +24,12 @@ impl Terms {
         }
     }
 
-    /// The Postgres engine's.
-    pub const fn postgres(modes: Modes) -> Self {
+    /// The Postgres engine's; to read takes it long.
+    pub fn postgres(modes: Modes) -> Self {
         Self {
             modes,
             exact_watermark: false,
-            reads_all: false,
+            reads_all: full(),
         }
     }
 }

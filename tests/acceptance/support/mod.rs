@@ -21,5 +21,5 @@ pub(crate) use order::assert_order;
 pub(crate) use published::{Known, Published};
 pub(crate) use publishers::{BeforeEnd, Publishers};
 pub(crate) use report::report;
-pub(crate) use stage::{Stage, full, group_name, options};
+pub(crate) use stage::{Stage, group_name, options};
 pub(crate) use worker::{Refusals, Worker};

@@ -15,11 +15,6 @@ use tokio_postgres::Client;
 /// The lease of all groups here.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
-/// Whether the full sizes are asked for.
-pub(crate) fn full() -> bool {
-    std::env::var("FANOUT_FULL").is_ok_and(|full| full == "1")
-}
-
 /// Options that never give a message up; a failed one is due at once.
 pub(crate) fn options(ordering: Ordering, on_failure: OnFailure) -> SubscriptionOptions {
     SubscriptionOptions {
