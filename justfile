@@ -19,7 +19,7 @@ full:
 
 # Known mistakes in the engine, each of which must be caught.
 planted:
-    RUSTFLAGS="--cfg fanout_planted" cargo test -p fanout-tests --test planted --target-dir target/planted -- --nocapture
+    .ci/planted --nocapture
 
 # Every fuzz target for a minute; `just fuzz id_set` for some of them.
 fuzz *target:

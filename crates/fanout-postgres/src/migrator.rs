@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use diesel::Connection as _;
-use diesel::connection::{InstrumentationEvent, SimpleConnection};
+use diesel::connection::InstrumentationEvent;
 use diesel::migration::{Migration, MigrationSource, MigrationVersion};
 use diesel::pg::Pg;
 use diesel_async::AsyncPgConnection;
@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::connect::{check_url, establish, unavailable};
 use crate::error::{Effect, ResultExt, classify, one_line};
+use crate::storage::{database, ledger};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -96,9 +97,7 @@ impl Migrator {
     pub async fn down(&self, steps: usize, force: bool) -> Result<Vec<String>> {
         self.run(move |connection| {
             if force {
-                connection
-                    .batch_execute("SET LOCAL fanout.force_down = 'on'")
-                    .committing()?;
+                ledger::force_down(connection)?;
             }
             let applied = applied(connection)?;
             refuse_unknown(&applied)?;
@@ -122,7 +121,7 @@ impl Migrator {
     /// [`ErrorKind::Unavailable`].
     pub async fn status(&self) -> Result<Vec<MigrationStatus>> {
         let mut connection = connect(&self.url).await?;
-        let mut applied = crate::storage::ledger::applied(&mut connection).await?;
+        let mut applied = ledger::applied(&mut connection).await?;
         let mut status: Vec<_> = known()
             .iter()
             .map(|migration| {
@@ -156,8 +155,8 @@ impl Migrator {
     /// time. Others as [`up`](Self::up).
     pub async fn rebase(&self) -> Result<u64> {
         self.run(|connection| {
-            crate::storage::ledger::refuse_other(&applied(connection)?)?;
-            let rewritten = crate::storage::database::rebase(connection)?;
+            ledger::refuse_other(&applied(connection)?)?;
+            let rewritten = database::rebase(connection)?;
             Ok(u64::try_from(rewritten).unwrap_or(0))
         })
         .await
@@ -189,13 +188,7 @@ impl Migrator {
             let mut connection = Blocking::from(connection);
             connection
                 .transaction(|connection| {
-                    // The library's statements name the schema; diesel's ledger follows the path.
-                    connection.batch_execute(
-                        "SELECT pg_advisory_xact_lock(1718580078, 0);
-                         SET LOCAL client_min_messages = warning;
-                         CREATE SCHEMA IF NOT EXISTS fanout;
-                         SET LOCAL search_path = fanout;",
-                    )?;
+                    ledger::begin(connection)?;
                     work(connection)
                 })
                 .map_err(|Failure(error)| match refusal.lock().take() {

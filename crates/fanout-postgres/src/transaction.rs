@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use diesel_async::{
-    AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
-};
+use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager};
 use fanout_core::{Error, ErrorKind, OpenTx, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::checkout::Checkout;
 use crate::error::ResultExt;
 use crate::pool::{Pool, no_connection};
+use crate::storage::database;
 
 /// A transaction on a connection of the pool. Dropping it closes the connection, so that nothing
 /// half done stays open behind the pool's back.
@@ -139,8 +138,7 @@ impl OpenTx for CallersTransaction {
     async fn commit(mut self: Box<Self>) -> Result<()> {
         // Postgres answers COMMIT of a failed transaction with ROLLBACK, and the driver calls that
         // success. Callers may have passed over the failure; a statement finds it out.
-        let tx = self.transaction.connection();
-        tx.batch_execute("SELECT").await.reading()?;
+        database::check_not_failed(self.transaction.connection()).await?;
         self.transaction.commit().await
     }
 

@@ -50,6 +50,11 @@ pub(crate) fn rebase(
     diesel::RunQueryDsl::get_result(diesel::select(rebase_all()), connection)
 }
 
+/// Refuses a transaction in which a statement has failed.
+pub(crate) async fn check_not_failed(connection: &mut AsyncPgConnection) -> Result<()> {
+    connection.batch_execute("SELECT").await.reading()
+}
+
 /// Bounds what others may have to wait for this transaction, when its client freezes, and what it
 /// waits for others.
 pub(crate) async fn bound_waits(connection: &mut AsyncPgConnection) -> Result<()> {

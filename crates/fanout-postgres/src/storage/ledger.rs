@@ -2,14 +2,33 @@
 
 use std::collections::BTreeSet;
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-
+use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use fanout_core::{Error, ErrorKind, Result};
 
 use crate::error::ResultExt;
 use crate::migrator;
 use crate::schema::__diesel_schema_migrations as ledger;
+
+/// Serialises this transaction of a migrator against those of every other, and makes the schema.
+pub(crate) fn begin(connection: &mut AsyncConnectionWrapper<AsyncPgConnection>) -> QueryResult<()> {
+    // The library's statements name the schema; diesel's ledger follows the path.
+    connection.batch_execute(
+        "SELECT pg_advisory_xact_lock(1718580078, 0);
+         SET LOCAL client_min_messages = warning;
+         CREATE SCHEMA IF NOT EXISTS fanout;
+         SET LOCAL search_path = fanout;",
+    )
+}
+
+/// Lets migrations be reverted though messages are lost.
+pub(crate) fn force_down(
+    connection: &mut AsyncConnectionWrapper<AsyncPgConnection>,
+) -> QueryResult<()> {
+    connection.batch_execute("SET LOCAL fanout.force_down = 'on'")
+}
 
 diesel::table! {
     information_schema.tables (table_schema, table_name) {
