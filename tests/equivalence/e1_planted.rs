@@ -13,10 +13,8 @@ fn hunt(flaw: Flaw, modes: Modes, histories: u32, max_shrinks: u32) -> Option<Bo
         .build()
         .expect("a runtime starts");
     let campaign = Campaign {
-        histories,
-        max_ops: 60,
-        regressions: None,
         max_shrinks,
+        ..Campaign::hunt(histories, 60)
     };
     let found = campaign.run(|history| {
         let flawed = on_memory(history, modes, |memory| FlawedBackend::new(memory, flaw));

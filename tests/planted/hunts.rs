@@ -141,12 +141,7 @@ impl Drop for Subject {
 /// The first line of why a history was rejected, and how many had been run by then.
 fn hunt() -> Option<(String, u32)> {
     let subject = Subject::start();
-    let campaign = Campaign {
-        histories: HISTORIES,
-        max_ops: MAX_OPS,
-        regressions: None,
-        max_shrinks: 0,
-    };
+    let campaign = Campaign::hunt(HISTORIES, MAX_OPS);
     let failure = campaign.run(|history| subject.run(history)).err()?;
     let reason = failure.reason.lines().next().unwrap_or_default().to_owned();
     Some((reason, subject.histories.load(Relaxed)))

@@ -27,6 +27,8 @@ pub struct Campaign {
     /// A file of seeds that failed once: they are tried first.
     pub regressions: Option<&'static str>,
     pub max_shrinks: u32,
+    /// Of the first history; the others follow from it.
+    pub seed: u64,
 }
 
 /// A history that failed, as small as it got.
@@ -52,12 +54,24 @@ impl Campaign {
             max_ops,
             regressions: Some(regressions),
             max_shrinks: 20_000,
+            seed: seed(),
         }
     }
 
-    /// Runs the histories; `FANOUT_SEED` repeats a run.
+    /// The histories of every day, at any size, so that whoever looks for a mistake finds it always or never.
+    pub fn hunt(histories: u32, max_ops: usize) -> Self {
+        Self {
+            histories,
+            max_ops,
+            regressions: None,
+            max_shrinks: 0,
+            seed: EVERYDAY,
+        }
+    }
+
+    /// Runs the histories.
     pub fn run(&self, test: impl Fn(&History) -> Checked<Seen>) -> Result<Coverage, Box<Failure>> {
-        self.run_from(seed(), test)
+        self.run_from(self.seed, test)
     }
 
     fn run_from(
@@ -128,7 +142,7 @@ impl Campaign {
             histories: self.histories.div_ceil(parts),
             ..self.clone()
         };
-        let (first, part, test) = (seed(), &part, &test);
+        let (first, part, test) = (self.seed, &part, &test);
         let ran: Vec<_> = thread::scope(|scope| {
             let seeds = (0..parts).map(|number| first.wrapping_add(number.into()));
             let running: Vec<_> = seeds
@@ -146,12 +160,15 @@ impl Campaign {
     }
 }
 
+/// The seed of every day.
+const EVERYDAY: u64 = 20_251_112;
+
 fn seed() -> u64 {
     match std::env::var("FANOUT_SEED") {
         Ok(seed) => seed.parse().expect("FANOUT_SEED is a number"),
         // New histories at the full size, from the randomness that the standard library takes from
         // the system; the same ones every day, so that a change meets what it broke itself.
         Err(_) if full() => RandomState::new().build_hasher().finish(),
-        Err(_) => 20_251_112,
+        Err(_) => EVERYDAY,
     }
 }

@@ -9,6 +9,8 @@ pub struct Terms {
     pub modes: Modes,
     /// Whether the watermark must be exact at any time, or may lag behind until maintenance.
     pub exact_watermark: bool,
+    /// Whether who must settle what is exact at any time, or only after maintenance.
+    pub exact_accounting: bool,
     /// Whether both topics are read after every op, or mostly the one that the op is about, as everyday on
     /// Postgres.
     pub reads_all: bool,
@@ -20,6 +22,7 @@ impl Terms {
         Self {
             modes,
             exact_watermark: true,
+            exact_accounting: true,
             reads_all: true,
         }
     }
@@ -29,6 +32,7 @@ impl Terms {
         Self {
             modes,
             exact_watermark: false,
+            exact_accounting: false,
             reads_all: full(),
         }
     }

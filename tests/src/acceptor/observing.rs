@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use fanout_core::{
-    DeadLetter, DeadReason, GroupStats, MessageAccounting, MessageId, Subscription, Timestamp,
+    CompletionMode, DeadLetter, DeadReason, GroupRemaining, GroupStats, MessageAccounting,
+    MessageId, Subscription, Timestamp,
 };
 
 use super::dead::Dead;
+use super::owed::Owed;
 use super::{Acceptor, Checked, Seat, Violation, check};
 use crate::published::{Fate, Ordinal};
 use crate::reader::{Channel, Reader};
@@ -115,6 +117,59 @@ impl Acceptor {
             );
         }
         Ok(())
+    }
+
+    /// What the live groups owe of the messages that were published under a mode.
+    pub fn check_remaining(
+        &self,
+        channel: Channel,
+        mode: CompletionMode,
+        listed: &[GroupRemaining],
+    ) -> Checked {
+        let live: Vec<_> = self
+            .live()
+            .filter(|seat| seat.reader.channel() == channel)
+            .collect();
+        let named = |seat: &Seat| {
+            let status = self.incarnation(*seat).subscription.status;
+            (seat.reader.group(), status)
+        };
+        let listed_names = listed.iter().map(|left| (left.group.clone(), left.status));
+        check!(
+            live.iter().map(named).eq(listed_names),
+            "remaining: of {live:?}, got {listed:?}"
+        );
+        for (seat, left) in live.into_iter().zip(listed) {
+            let may_be = self.remaining(seat, mode == CompletionMode::ReferenceCounting);
+            check!(
+                may_be.contains(&left.messages),
+                "remaining: {seat:?} owes {may_be:?} of {mode}, got {left:?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// How many messages that are tracked, or not, a subscription owes. While it may yet be given some
+    /// that are, nobody says that there are none.
+    fn remaining(&self, seat: Seat, tracked: bool) -> RangeInclusive<u64> {
+        if self.keeps_order(seat) {
+            return 0..=0;
+        }
+        let of_kind = |(message, owed): &(&Ordinal, &Owed)| {
+            self.published[**message].tracked == tracked && !owed.parked
+        };
+        let owed = &self.incarnation(seat).owed;
+        let all = owed.iter().filter(of_kind).count() as u64;
+        let known = owed
+            .iter()
+            .filter(of_kind)
+            .filter(|(_, owed)| !owed.lagging);
+        let known = known.count() as u64;
+        if tracked {
+            known.max(all.min(1))..=all.max(1)
+        } else {
+            known..=all
+        }
     }
 
     /// How many failed messages are not due yet; of a lane that waits one counts.

@@ -80,7 +80,9 @@ pub async fn run<B: Transactional>(
         .check_watermarks(&Channel::ALL, true)
         .await
         .map_err(at_end)?;
-    driver.account().await.map_err(at_end)?;
+    for channel in Channel::ALL {
+        driver.account(channel).await.map_err(at_end)?;
+    }
     driver.delete().await.map_err(at_end)?;
     Ok((driver.acceptor.ending(), driver.acceptor.seen().clone()))
 }
@@ -188,7 +190,10 @@ impl<'a, B: Transactional> Driver<'a, B> {
             } => self.extend_some(member, source, pick, by).await,
             Op::Maintain => {
                 self.maintain().await?;
-                self.account().await
+                for channel in Channel::ALL {
+                    self.account(channel).await?;
+                }
+                Ok(())
             }
             Op::Tick(tick) => {
                 self.tick(tick);
