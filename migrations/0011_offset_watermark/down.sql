@@ -68,7 +68,7 @@ DROP FUNCTION fanout.free_ticks(int, int);
 DROP FUNCTION fanout.merge_ticks(int, int);
 DROP FUNCTION fanout.decide(int);
 DROP FUNCTION fanout.lower_watermark(int, bigint);
-DROP FUNCTION fanout.start_id(int, pg_snapshot, timestamptz);
+DROP FUNCTION fanout.start_id(int, bigint, timestamptz);
 DROP FUNCTION fanout.sweep_lane_settlements(int);
 DROP FUNCTION fanout.lowest_owed_by_cursor(int);
 DROP FUNCTION fanout.count_owed_by_cursor(int, smallint);

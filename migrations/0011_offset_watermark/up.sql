@@ -914,11 +914,10 @@ LANGUAGE sql VOLATILE SET enable_seqscan = off SET jit = off AS $$
     WHERE k.topic_id = topic AND k.tick = ANY (wanted)
 $$;
 
--- Lets a subscription begin at a position as of a tick: what it is owed is what lies at or above the
--- position and what the tick does not see. False when the tick is gone; the caller takes another.
-CREATE FUNCTION fanout.begin_at(
-    subscription bigint, at_tick bigint, decided bigint, start_position text, from_id bigint, from_time timestamptz
-) RETURNS boolean
+-- Lets a subscription begin as of a tick: what it is owed is what lies at or above an id (NULL: nothing) and
+-- what the tick does not see. False when the tick is gone; the caller takes another.
+CREATE FUNCTION fanout.begin_at(subscription bigint, at_tick bigint, decided bigint, from_id bigint)
+RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
     topic int;
@@ -934,11 +933,7 @@ BEGIN
         RETURN false;
     END IF;
     SELECT t.dropped_id INTO dropped FROM fanout.outbox_topics t WHERE t.topic_id = topic;
-    owed_from := CASE start_position
-        WHEN 'from-beginning' THEN dropped + 1
-        WHEN 'from-message' THEN greatest(from_id, dropped + 1)
-        WHEN 'from-timestamp' THEN fanout.start_id(topic, k.snapshot, from_time)
-    END;
+    owed_from := CASE WHEN from_id IS NOT NULL THEN greatest(from_id, dropped + 1) END;
     -- What was decided before the tick is seen by it.
     decided := greatest(decided, k.decided_id);
     PERFORM fanout.lower_watermark(topic, least(owed_from - 1, decided));
@@ -1021,14 +1016,15 @@ RETURN (
     ) widest
 );
 
--- The lowest message that a snapshot sees and that was created at the moment or after; NULL when there
--- is none.
+-- The lowest message that a tick sees and that was created at the moment or after; NULL when there is none,
+-- or the tick is gone.
 --
 -- Publishers may say when a message was created, so nothing but reading tells. Each leaf is read in
--- whole, hence sequentially.
-CREATE FUNCTION fanout.start_id(topic int, snap pg_snapshot, moment timestamptz) RETURNS bigint
+-- whole, hence sequentially; so it is called before anything is locked.
+CREATE FUNCTION fanout.start_id(topic int, at_tick bigint, moment timestamptz) RETURNS bigint
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
+    snap pg_snapshot := (SELECT k.snapshot FROM fanout.outbox_ticks k WHERE k.topic_id = topic AND k.tick = at_tick);
     leaf record;
     dropped bigint;
     found_id bigint;

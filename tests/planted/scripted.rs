@@ -44,7 +44,7 @@ pub(crate) const SCRIPTS: [(Mistake, Script, &str); 7] = [
     (
         Mistake::FoldsTwice,
         || Box::pin(scripts::folding()),
-        "promise 4",
+        "figures",
     ),
 ];
 

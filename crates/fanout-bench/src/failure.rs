@@ -40,6 +40,8 @@ pub(crate) enum Failure {
     },
     #[error("messages of a key were delivered out of order inversions=`{inversions}`")]
     Inverted { inversions: u64 },
+    #[error("somebody waited for the row of the topic whose mode changed waits=`{waits}`")]
+    Waited { waits: u64 },
 }
 
 /// The driver's own text says only that there was an error.

@@ -19,16 +19,23 @@ pub(crate) struct TopicMigrate {
     #[arg(long, value_name = "MODE")]
     to: CompletionMode,
     /// Wait until no active or paused group has anything left of the other mode, and show what is.
-    /// Ctrl-C ends the waiting; the mode stays changed.
+    /// Ctrl-C ends the waiting; the mode stays changed. A publisher that was open across the change may
+    /// add to the other mode even afterwards; that drains like the rest.
     #[arg(long)]
     wait: bool,
 }
 
 impl TopicMigrate {
     pub(crate) async fn run(self, backend: &dyn Backend, output: &mut Output) -> Result<()> {
-        // From here on Ctrl-C no longer ends the process in the middle of the change.
+        // From here on Ctrl-C no longer ends the process without a word.
         let interrupt = Interrupt::listen()?;
-        let migration = Migration::start(backend, &self.topic, self.to).await?;
+        let migration = tokio::select! {
+            started = Migration::start(backend, &self.topic, self.to) => started?,
+            () = interrupt.requested() => {
+                complain("stopped before the change was confirmed; `fanout topic get` tells the mode");
+                return Err(Failure::Interrupted);
+            }
+        };
         let mut board = Board {
             output,
             topic: &self.topic,
@@ -165,8 +172,9 @@ impl Board<'_> {
             return Ok(());
         }
         let left = self.to.other();
-        self.output
-            .line(format_args!("done: nothing is left of {left}"))
+        self.output.line(format_args!(
+            "done: nothing that has committed is left of {left}"
+        ))
     }
 }
 

@@ -22,6 +22,7 @@ use crate::error::ResultExt;
 use crate::error::subscription_ended;
 use crate::maintenance::maintain;
 use crate::member::PostgresMember;
+use crate::paths::Rest;
 use crate::pool::{Connection, Pool};
 use crate::reference_counting::BATCH;
 use crate::storage::{
@@ -46,6 +47,7 @@ struct Shared {
     closed: AtomicBool,
     members: AtomicU64,
     span_cache_bytes: usize,
+    rest: Rest,
     /// Of the topics that are consumed through this handle.
     hubs: Mutex<HashMap<TopicId, Weak<Hub>>>,
 }
@@ -74,7 +76,12 @@ impl PostgresBackend {
         PostgresBuilder::new(url.into())
     }
 
-    pub(crate) fn open(pool: Pool, clock: Option<Arc<dyn Clock>>, span_cache_bytes: usize) -> Self {
+    pub(crate) fn open(
+        pool: Pool,
+        clock: Option<Arc<dyn Clock>>,
+        span_cache_bytes: usize,
+        rest: Rest,
+    ) -> Self {
         let (closed, members) = (AtomicBool::new(false), AtomicU64::new(0));
         Self(Arc::new(Shared {
             room: Room::of(&pool),
@@ -83,6 +90,7 @@ impl PostgresBackend {
             closed,
             members,
             span_cache_bytes,
+            rest,
             hubs: Mutex::default(),
         }))
     }
@@ -131,6 +139,10 @@ impl PostgresBackend {
 
     pub(crate) fn room(&self) -> &Room {
         &self.0.room
+    }
+
+    pub(crate) fn rest(&self) -> Rest {
+        self.0.rest
     }
 
     pub(crate) fn clock(&self) -> Option<Arc<dyn Clock>> {
@@ -184,12 +196,7 @@ impl Backend for PostgresBackend {
     }
 
     async fn migrate_topic(&self, topic: &TopicName, mode: CompletionMode) -> Result<Topic> {
-        let mut connection = self.connection().await?;
-        let present = topics::get(&mut connection, topic).await?;
-        if present.config.completion_mode == mode {
-            return Ok(present);
-        }
-        topics::set_mode(&mut connection, topic, mode).await
+        self.change_mode(topic, mode).await
     }
 
     async fn remaining(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fanout_core::{Clock, Error, ErrorKind, Result};
 
 use crate::PostgresBackend;
+use crate::paths::Rest;
 use crate::pool::Pool;
 use crate::storage;
 
@@ -18,6 +19,7 @@ pub struct PostgresBuilder {
     span_cache_bytes: usize,
     acquire_timeout: Duration,
     clock: Option<Arc<dyn Clock>>,
+    rest: Rest,
 }
 
 impl PostgresBuilder {
@@ -28,6 +30,7 @@ impl PostgresBuilder {
             span_cache_bytes: 64 << 20,
             acquire_timeout: Duration::from_secs(30),
             clock: None,
+            rest: Rest::default(),
         }
     }
 
@@ -55,6 +58,14 @@ impl PostgresBuilder {
     /// Takes time from this clock instead of the database's: for tests.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
+        self
+    }
+
+    /// For how long an unordered group on a topic that counts references leaves its cursors alone, once they
+    /// have found nothing for so long: for tests. Default: 1 s after 1 s.
+    #[doc(hidden)]
+    pub fn rest(mut self, after: Duration, length: Duration) -> Self {
+        self.rest = Rest { after, length };
         self
     }
 
@@ -97,6 +108,7 @@ impl PostgresBuilder {
             pool,
             self.clock,
             self.span_cache_bytes,
+            self.rest,
         ))
     }
 }

@@ -48,6 +48,7 @@ impl PostgresMember {
         subscription: Subscription,
     ) -> Self {
         let counters = Arc::new(Counters::default());
+        let paths = RwLock::new(Paths::new(backend.rest()));
         let tracked = ReferenceCounting::new(backend.clock(), counters.clone());
         let cursors = OffsetWatermark::new(backend.hub(topic), name.as_str(), counters.clone());
         Self {
@@ -57,7 +58,7 @@ impl PostgresMember {
             subscription: RwLock::new(subscription),
             tracked,
             cursors,
-            paths: RwLock::default(),
+            paths,
             counters,
             held: Held::default(),
             left: AtomicBool::new(false),
@@ -181,6 +182,7 @@ impl PostgresMember {
                 if present.group_index != scope.group && present.status.is_live() =>
             {
                 self.tracked.start_anew();
+                self.paths.write().wake();
                 self.subscription.write().clone_from(&present);
                 Ok(None)
             }

@@ -5,20 +5,42 @@ use std::time::Duration;
 use fanout_core::{Ordering, Scope};
 use tokio::time::Instant;
 
-/// How long an unordered group on a topic that counts references may leave its cursors alone while they
-/// find nothing; and how long they must have found nothing before, so that publishers which were under way
-/// when the mode changed to reference counting are met without a rest.
-const REST: Duration = Duration::from_secs(1);
+/// When an unordered group on a topic that counts references leaves its cursors alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rest {
+    /// How long they must have found nothing before, so that publishers which were under way when the mode
+    /// changed to reference counting are met without a rest.
+    pub(crate) after: Duration,
+    /// How long it lasts.
+    pub(crate) length: Duration,
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self {
+            after: Duration::from_secs(1),
+            length: Duration::from_secs(1),
+        }
+    }
+}
 
 /// What a member knows of its two paths.
 #[derive(Debug, Default)]
 pub(crate) struct Paths {
+    rest: Rest,
     empty_since: Option<Instant>,
     resting_until: Option<Instant>,
     turn: bool,
 }
 
 impl Paths {
+    pub(crate) fn new(rest: Rest) -> Self {
+        Self {
+            rest,
+            ..Self::default()
+        }
+    }
+
     /// Whether the cursors need not be looked at.
     pub(crate) fn cursor_rests(&self, scope: &Scope) -> bool {
         scope.options.ordering == Ordering::Unordered
@@ -34,7 +56,8 @@ impl Paths {
         }
         let now = Instant::now();
         let since = *self.empty_since.get_or_insert(now);
-        self.resting_until = (now - since >= REST).then(|| now + REST);
+        let Rest { after, length } = self.rest;
+        self.resting_until = (now - since >= after).then(|| now + length);
     }
 
     /// The cursors are to be looked at again.
@@ -54,6 +77,8 @@ mod tests {
     use fanout_core::{GroupIndex, SubscriptionId, SubscriptionOptions, TopicId, TopicName};
 
     use super::*;
+
+    const REST: Duration = Duration::from_secs(1);
 
     fn scope(ordering: Ordering) -> Scope {
         Scope {

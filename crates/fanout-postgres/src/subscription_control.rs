@@ -5,7 +5,8 @@ use std::time::Duration;
 use diesel_async::AsyncPgConnection;
 use fanout_core::{
     Backend, Error, ErrorKind, GroupName, Result, Scope, Semantics, StartPosition, Subscribe,
-    Subscription, SubscriptionEvent, SubscriptionStatus, Topic, TopicId, TopicName, Transition,
+    Subscription, SubscriptionEvent, SubscriptionOptions, SubscriptionStatus, Topic, TopicId,
+    TopicName, Transition,
 };
 
 use crate::PostgresBackend;
@@ -22,39 +23,42 @@ impl PostgresBackend {
         group: &GroupName,
         subscribe: &Subscribe,
     ) -> Result<Subscription> {
-        let options = &subscribe.options;
-        options.check()?;
-        // The tick that tells what was before; it is taken before the transaction, in which it could not
-        // be, and may be merged into a later one until the subscription stands at it.
+        subscribe.options.check()?;
         loop {
-            let moment = self.tick_now(topic).await?;
-            if let Some(subscription) = self.try_subscribe(topic, group, subscribe, moment).await? {
-                return Ok(subscription);
+            if let Some(live) = self.renew(topic, group, &subscribe.options).await? {
+                return Ok(live);
+            }
+            let moment = self.moment(topic, subscribe.start).await?;
+            if let Some(made) = self.try_subscribe(topic, group, subscribe, moment).await? {
+                return Ok(made);
             }
         }
     }
 
-    /// Takes a tick if there is anything new, and returns the newest.
-    async fn tick_now(&self, topic: &TopicName) -> Result<Moment> {
+    /// Where a position lies now. What tells it is taken before the transaction of a subscription: a tick
+    /// could not be taken in it, and to read the log would keep the topic locked for long. The tick may be
+    /// merged into a later one until the subscription stands at it.
+    async fn moment(&self, topic: &TopicName, start: StartPosition) -> Result<Moment> {
         let mut connection = self.connection().await?;
         let found = topics::get(&mut connection, topic).await?;
         // The more is decided, the less is to be looked at later.
         watermarks::decide(&mut connection, found.id).await?;
         let ticked = ticks::tick(&mut connection, found.id, true, Duration::ZERO).await?;
         let tick = ticked.newest.ok_or_else(|| topic_not_found(topic))?.number;
-        let decided = ticked.decided;
-        Ok(Moment { tick, decided })
+        Ok(Moment {
+            tick,
+            decided: ticked.decided,
+            owed_from: subscriptions::start_id(&mut connection, found.id, tick, start).await?,
+        })
     }
 
-    /// Subscribes as of a tick; none when the tick is gone.
-    async fn try_subscribe(
+    /// Resumes a live subscription, with these options; none when the group has none.
+    async fn renew(
         &self,
         topic: &TopicName,
         group: &GroupName,
-        subscribe: &Subscribe,
-        moment: Moment,
+        options: &SubscriptionOptions,
     ) -> Result<Option<Subscription>> {
-        let options = &subscribe.options;
         let mut transaction = self.transaction().await?;
         let connection = transaction.connection();
         let topic = topics::get_for_share(connection, topic).await?;
@@ -68,32 +72,50 @@ impl PostgresBackend {
             ));
         }
         subscriptions::lock_membership(connection, topic.id).await?;
-        let latest = subscriptions::latest(connection, &topic, group).await?;
-        let live = latest.filter(|latest| latest.status.is_live());
-        if let Some(live) = live {
-            if live.options.ordering != options.ordering {
-                return Err(Error::new(
-                    ErrorKind::InvalidInput,
-                    format!(
-                        "ordering of a live subscription is fixed topic=`{}` group=`{group}` ordering=`{}`",
-                        topic.name, live.options.ordering
-                    ),
-                ));
-            }
-            subscriptions::set_options(connection, live.id, options).await?;
-            if live.status != SubscriptionStatus::Active {
-                let active = SubscriptionStatus::Active;
-                subscriptions::set_status(connection, live.id, active, self.now()).await?;
-            }
-            subscriptions::beat(connection, live.id, self.now()).await?;
-            let subscription = require(connection, &topic, group).await?;
-            transaction.commit().await?;
-            return Ok(Some(subscription));
+        let Some(live) = live(connection, &topic, group).await? else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        if live.options.ordering != options.ordering {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "ordering of a live subscription is fixed topic=`{}` group=`{group}` ordering=`{}`",
+                    topic.name, live.options.ordering
+                ),
+            ));
+        }
+        subscriptions::set_options(connection, live.id, options).await?;
+        if live.status != SubscriptionStatus::Active {
+            let active = SubscriptionStatus::Active;
+            subscriptions::set_status(connection, live.id, active, self.now()).await?;
+        }
+        subscriptions::beat(connection, live.id, self.now()).await?;
+        let subscription = require(connection, &topic, group).await?;
+        transaction.commit().await?;
+        Ok(Some(subscription))
+    }
+
+    /// Subscribes a group anew; none when it has a live subscription meanwhile, or the tick is gone.
+    async fn try_subscribe(
+        &self,
+        topic: &TopicName,
+        group: &GroupName,
+        subscribe: &Subscribe,
+        moment: Moment,
+    ) -> Result<Option<Subscription>> {
+        let mut transaction = self.transaction().await?;
+        let connection = transaction.connection();
+        let topic = topics::get_for_share(connection, topic).await?;
+        subscriptions::lock_membership(connection, topic.id).await?;
+        if live(connection, &topic, group).await?.is_some() {
+            transaction.rollback().await?;
+            return Ok(None);
         }
         let index = subscriptions::allocate_bit(connection, &topic, group).await?;
         let subscription =
             subscriptions::insert(connection, &topic, group, index, subscribe, self.now()).await?;
-        if !subscriptions::begin_at(connection, subscription.id, moment, subscribe.start).await? {
+        if !subscriptions::begin_at(connection, subscription.id, moment).await? {
             transaction.rollback().await?;
             return Ok(None);
         }
@@ -124,7 +146,7 @@ impl PostgresBackend {
         to: StartPosition,
     ) -> Result<Subscription> {
         loop {
-            let moment = self.tick_now(topic).await?;
+            let moment = self.moment(topic, to).await?;
             if let Some(subscription) = self.try_move(topic, group, to, moment).await? {
                 return Ok(subscription);
             }
@@ -162,7 +184,7 @@ impl PostgresBackend {
         subscriptions::release_bit(connection, topic.id, before.group_index).await?;
         let bit = subscriptions::allocate_bit(connection, &topic, group).await?;
         subscriptions::change_bit(connection, before.id, bit).await?;
-        if !subscriptions::begin_at(connection, before.id, moment, to).await? {
+        if !subscriptions::begin_at(connection, before.id, moment).await? {
             transaction.rollback().await?;
             return Ok(None);
         }
@@ -259,6 +281,16 @@ pub(crate) fn scope(topic: &Topic, subscription: &Subscription) -> Scope {
         group: subscription.group_index,
         options: subscription.options.clone(),
     }
+}
+
+/// A group's live subscription.
+async fn live(
+    connection: &mut AsyncPgConnection,
+    topic: &Topic,
+    group: &GroupName,
+) -> Result<Option<Subscription>> {
+    let latest = subscriptions::latest(connection, topic, group).await?;
+    Ok(latest.filter(|latest| latest.status.is_live()))
 }
 
 /// A group's latest subscription, or the error that there is none.

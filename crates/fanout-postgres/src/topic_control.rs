@@ -2,8 +2,8 @@
 
 use diesel_async::AsyncPgConnection;
 use fanout_core::{
-    DeleteTopic, Error, ErrorKind, GroupName, Result, Semantics, Topic, TopicConfig, TopicName,
-    TopicUpdate,
+    Backend, CompletionMode, DeleteTopic, Error, ErrorKind, GroupName, Result, Semantics, Topic,
+    TopicConfig, TopicName, TopicUpdate,
 };
 
 use crate::PostgresBackend;
@@ -49,6 +49,22 @@ impl PostgresBackend {
         topics::update(connection, updated.id, &updated.config).await?;
         transaction.commit().await?;
         Ok(updated)
+    }
+
+    /// One UPDATE, in a transaction that bounds how long it waits for who has the topic's row.
+    pub(crate) async fn change_mode(
+        &self,
+        topic: &TopicName,
+        mode: CompletionMode,
+    ) -> Result<Topic> {
+        let present = self.topic(topic).await?;
+        if present.config.completion_mode == mode {
+            return Ok(present);
+        }
+        let mut transaction = self.transaction().await?;
+        let changed = topics::set_mode(transaction.connection(), topic, mode).await?;
+        transaction.commit().await?;
+        Ok(changed)
     }
 
     pub(crate) async fn remove_topic(&self, topic: &TopicName, mode: DeleteTopic) -> Result<()> {

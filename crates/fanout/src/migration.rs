@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use fanout_core::{Backend, CompletionMode, GroupRemaining, Result, TopicName};
+use fanout_core::{
+    Backend, CompletionMode, Error, ErrorKind, GroupRemaining, Result, TopicId, TopicName,
+};
 
 use crate::pace::{Pace, ask_again};
 
@@ -32,6 +34,8 @@ use crate::pace::{Pace, ask_again};
 pub struct Migration<'a, B: ?Sized> {
     backend: &'a B,
     topic: TopicName,
+    /// Another topic may be made under the name.
+    id: TopicId,
     to: CompletionMode,
     changed: bool,
 }
@@ -67,10 +71,11 @@ impl<'a, B: Backend + ?Sized> Migration<'a, B> {
     /// Those of [`Backend::migrate_topic`].
     pub async fn start(backend: &'a B, topic: &TopicName, to: CompletionMode) -> Result<Self> {
         let before = backend.topic(topic).await?.config.completion_mode;
-        backend.migrate_topic(topic, to).await?;
+        let changed = backend.migrate_topic(topic, to).await?;
         Ok(Self {
             backend,
             topic: topic.clone(),
+            id: changed.id,
             to,
             changed: before != to,
         })
@@ -92,11 +97,21 @@ impl<'a, B: Backend + ?Sized> Migration<'a, B> {
     /// Reads what is left.
     ///
     /// # Errors
-    /// Those of [`Backend::remaining`].
+    /// Those of [`Backend::remaining`]; [`ErrorKind::TopicNotFound`] also when another topic has the name
+    /// now.
     pub async fn progress(&self) -> Result<MigrationProgress> {
         let groups = self.backend.remaining(&self.topic, self.to.other()).await?;
         // Last: of a topic that was deleted meanwhile nothing is left either.
         let topic = self.backend.topic(&self.topic).await?;
+        if topic.id != self.id {
+            return Err(Error::new(
+                ErrorKind::TopicNotFound,
+                format!(
+                    "topic was deleted, and another made under its name topic=`{}`",
+                    self.topic
+                ),
+            ));
+        }
         let mode = topic.config.completion_mode;
         Ok(MigrationProgress { mode, groups })
     }

@@ -19,6 +19,8 @@ pub(crate) struct Fate {
     /// How many settlements of it took effect.
     pub(crate) settlements: u32,
     pub(crate) failures: u32,
+    /// How often it was given back by itself.
+    pub(crate) releases: u32,
     pub(crate) read_by_cursor: bool,
 }
 
@@ -99,6 +101,15 @@ impl Ledger {
         }
         drop(groups);
         self.progress.send_modify(|progress| progress.1 += first);
+    }
+
+    /// After messages were given back.
+    pub(crate) fn released(&self, group: &str, ids: impl IntoIterator<Item = MessageId>) {
+        let mut groups = self.groups.lock();
+        let fates = groups.entry(group.to_owned()).or_default();
+        for id in ids {
+            fates.entry(id).or_default().releases += 1;
+        }
     }
 
     pub(crate) fn fates(&self, group: &str) -> BTreeMap<MessageId, Fate> {

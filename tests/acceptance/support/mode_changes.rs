@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use fanout_core::{Backend, CompletionMode};
+use fanout_core::Backend;
 use tokio::task::JoinHandle;
 
 use super::{Ledger, Stage};
@@ -16,8 +16,9 @@ pub(crate) struct ModeChanges {
 }
 
 impl ModeChanges {
-    /// Changes it each time `every` more messages were delivered. Every other change is held open as
-    /// long: nothing would be delivered, and this would not go on, if anybody waited for it.
+    /// Changes it each time `every` more messages were delivered. Two changes of four, one in each
+    /// direction, are held open as long: nothing would be delivered, and this would not go on, if anybody
+    /// waited for it.
     pub(crate) async fn start(stage: &Stage, ledger: &Arc<Ledger>, every: usize) -> Self {
         let backend = stage.process(1).await;
         let client = stage.connect().await;
@@ -33,7 +34,7 @@ impl ModeChanges {
                         .await;
                 };
                 mode = mode.other();
-                if mode == CompletionMode::OffsetWatermark {
+                if count.load(Relaxed) % 4 < 2 {
                     let changed = backend.migrate_topic(&topic.name, mode).await;
                     let changed = changed.expect("the mode can be changed at any time");
                     assert_eq!(changed.config.completion_mode, mode);

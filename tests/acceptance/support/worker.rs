@@ -93,9 +93,14 @@ impl Worker {
             .map(|d| Settlement::release(d.receipt))
             .collect();
         if !releases.is_empty() {
-            for outcome in self.member.settle(&releases).await.expect("releases") {
-                self.refusals.note(outcome);
-            }
+            let outcomes = self.member.settle(&releases).await.expect("releases");
+            outcomes
+                .iter()
+                .for_each(|outcome| self.refusals.note(*outcome));
+            let ended = open.iter().zip(outcomes);
+            let released = ended.filter(|(_, outcome)| *outcome == Outcome::Applied);
+            let released = released.map(|(delivery, _)| delivery.message.id);
+            self.ledger.released(&self.group(), released);
         }
         self.in_hand.store(0, Relaxed);
     }

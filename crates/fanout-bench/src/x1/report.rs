@@ -79,8 +79,13 @@ impl X1Report {
             });
         }
         match total(|sum| sum.inversions) {
+            0 => {}
+            inversions => return Err(Failure::Inverted { inversions }),
+        }
+        let waits = self.phases.iter().filter_map(|phase| phase.lock_waits);
+        match waits.map(|waits| waits.on_topics).sum() {
             0 => Ok(()),
-            inversions => Err(Failure::Inverted { inversions }),
+            waits => Err(Failure::Waited { waits }),
         }
     }
 }

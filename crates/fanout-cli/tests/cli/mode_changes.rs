@@ -66,7 +66,7 @@ async fn waiting_ends_when_nothing_is_left() {
     let rest: Vec<_> = lines.collect();
     assert_eq!(
         rest.last().unwrap(),
-        "done: nothing is left of reference-counting"
+        "done: nothing that has committed is left of reference-counting"
     );
     assert!(
         rest.iter()

@@ -143,7 +143,7 @@ fn patches(mistake: Mistake) -> &'static [Patch] {
             "fanout.fold",
             &[(
                 "AND o.id = ANY (ids);",
-                "AND o.id = ANY (ids) AND random() < 0.5;",
+                "AND o.id = ANY (ids) AND nextval('fanout.lease_tokens') % 2 = 0;",
             )],
         )],
         Mistake::DecidesBackwards => &[(

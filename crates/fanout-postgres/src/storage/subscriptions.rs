@@ -280,30 +280,58 @@ pub(crate) struct Beginning {
     pub(crate) owed_from: Option<MessageId>,
 }
 
-/// The tick that tells what was before a subscription began.
+/// Where a subscription is to begin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
+    /// The tick that tells what was before.
     pub(crate) tick: i64,
     /// What the tick does not see lies above this id.
     pub(crate) decided: i64,
+    /// What lies at or above this id is owed, whether the tick sees it or not.
+    pub(crate) owed_from: Option<MessageId>,
 }
 
-/// Lets a subscription begin at a position as of a tick; false when the tick is gone.
+/// The id that a position stands for as of a tick, if it is owed anything that the tick sees. It may read
+/// much of the log.
+pub(crate) async fn start_id(
+    connection: &mut AsyncPgConnection,
+    topic: TopicId,
+    tick: i64,
+    position: StartPosition,
+) -> Result<Option<MessageId>> {
+    use diesel::sql_types::{Integer, Nullable, Timestamptz};
+    let at = match position {
+        StartPosition::FromNow => return Ok(None),
+        StartPosition::FromBeginning => return Ok(Some(MessageId(0))),
+        StartPosition::FromMessage(id) => return Ok(Some(id)),
+        StartPosition::FromTimestamp(at) => from_timestamp(at),
+    };
+    let binds = (
+        topic.0.into_sql::<Integer>(),
+        tick.into_sql::<BigInt>(),
+        at.into_sql::<Timestamptz>(),
+    );
+    let id: Option<i64> = call::<Nullable<BigInt>, _>("start_id", binds)
+        .load(connection)
+        .await
+        .and_then(only)
+        .reading()?;
+    Ok(id.map(MessageId))
+}
+
+/// Lets a subscription begin; false when the tick is gone.
 pub(crate) async fn begin_at(
     connection: &mut AsyncPgConnection,
     id: SubscriptionId,
     moment: Moment,
-    position: StartPosition,
 ) -> Result<bool> {
-    use diesel::sql_types::{Nullable, Text, Timestamptz};
-    let (name, from_id, from_time) = start_columns(position);
+    use diesel::sql_types::Nullable;
+    let owed_from = moment.owed_from.map(|id| id.0);
     let binds = (
         id.0.into_sql::<BigInt>(),
         moment.tick.into_sql::<BigInt>(),
         moment.decided.into_sql::<BigInt>(),
-        name.into_sql::<Text>(),
-        from_id.into_sql::<Nullable<BigInt>>(),
-        from_time.into_sql::<Nullable<Timestamptz>>(),
+        owed_from.into_sql::<Nullable<BigInt>>(),
     );
     call::<Bool, _>("begin_at", binds)
         .load(connection)

@@ -225,7 +225,7 @@ pub(crate) async fn set_mode(
         .returning(Row::as_returning())
         .load(connection)
         .await
-        .committing()?;
+        .reading()?;
     let changed = changed.into_iter().next();
     changed.ok_or_else(|| topic_not_found(name))?.try_into()
 }

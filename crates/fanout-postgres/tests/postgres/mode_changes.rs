@@ -1,9 +1,11 @@
 //! What only Postgres has of changing a topic's mode: isolation levels, locks, other processes.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use fanout_core::{
-    Backend, BackendExt, CompletionMode, MemberExt, NewMessage, TopicConfig, Transactional,
+    Backend, BackendExt, CompletionMode, ErrorKind, Member, MemberExt, NewMessage, TopicConfig,
+    Transactional,
 };
 use fanout_postgres::PostgresBackend;
 use fanout_postgres::diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
@@ -11,8 +13,8 @@ use fanout_testpg::TestDatabase;
 
 use crate::readers::HANG;
 use crate::support::{
-    MODES, connect, drain, drain_by, group, in_mode, messages, migrated, open, payloads, per_key,
-    take, topic, topic_with_group, value,
+    MODES, connect, drain, drain_by, group, in_mode, messages, migrated, open, owed, payloads,
+    per_key, take, topic, topic_with_group, value,
 };
 
 const LEVELS: [&str; 3] = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
@@ -157,7 +159,7 @@ async fn members_of_other_processes_follow() {
                 .unwrap();
             for round in 0..4 {
                 operating.publish(&name, messages(3)).await.unwrap();
-                // Until it has seen that there is nothing, and rests.
+                // Until it has seen that there is nothing.
                 assert!(drain_by(&consuming, &*member).await.len() >= 3, "{round}");
                 assert!(member.fetch(10).await.unwrap().deliveries.is_empty());
                 let present = operating.topic(&name).await.unwrap().config.completion_mode;
@@ -168,6 +170,129 @@ async fn members_of_other_processes_follow() {
             }
             member.leave().await.unwrap();
         }
+    }
+}
+
+/// An unordered group whose cursors rest for longer than the test.
+async fn resting(database: &TestDatabase) -> (PostgresBackend, std::sync::Arc<dyn Member>) {
+    let backend = PostgresBackend::builder(database.url())
+        .rest(Duration::ZERO, Duration::from_secs(3600))
+        .connect()
+        .await
+        .unwrap();
+    let member = topic_with_group(&backend, "t").await;
+    backend.publish(&topic("t"), messages(1)).await.unwrap();
+    assert_eq!(drain_by(&backend, &*member).await.len(), 1);
+    assert!(member.fetch(10).await.unwrap().deliveries.is_empty());
+    (backend, member)
+}
+
+async fn publish_untracked(database: &TestDatabase, backend: &PostgresBackend) {
+    let mut tx = begin(database, "REPEATABLE READ").await;
+    let name = topic("t");
+    let published = backend.publish_in(&mut tx, &name, one("untracked"));
+    published.await.unwrap();
+    tx.batch_execute("COMMIT").await.unwrap();
+}
+
+/// The next fetch finds what the new mode brings, also where another process changed it.
+#[tokio::test]
+async fn a_change_ends_the_rest_of_the_cursors() {
+    let database = migrated().await;
+    let (backend, member) = resting(&database).await;
+    let name = topic("t");
+    publish_untracked(&database, &backend).await;
+    let nothing = member.fetch(10).await.unwrap().deliveries;
+    assert_eq!(nothing, [], "the cursors do rest");
+    let operator = open(&database).await;
+    operator
+        .migrate_topic(&name, CompletionMode::OffsetWatermark)
+        .await
+        .unwrap();
+    assert_eq!(take_some(&*member, 10).await, ["untracked"]);
+    operator
+        .migrate_topic(&name, CompletionMode::ReferenceCounting)
+        .await
+        .unwrap();
+    operator.publish(&name, one("tracked")).await.unwrap();
+    assert_eq!(take_some(&*member, 10).await, ["tracked"]);
+}
+
+#[tokio::test]
+async fn a_seek_ends_the_rest_of_the_cursors() {
+    let database = migrated().await;
+    let (backend, member) = resting(&database).await;
+    publish_untracked(&database, &backend).await;
+    let to = fanout_core::StartPosition::FromBeginning;
+    backend.seek(&topic("t"), &group("g"), to).await.unwrap();
+    let mut seen = take_some(&*member, 10).await;
+    seen.sort_unstable();
+    assert_eq!(seen, ["message 0", "untracked"]);
+}
+
+/// Who changes the mode waits for whoever keeps the topic's row, but not for ever.
+#[tokio::test]
+async fn a_change_gives_up_behind_a_topic_that_stays_locked() {
+    let database = migrated().await;
+    let backend = open(&database).await;
+    topic_with_group(&backend, "t").await;
+    let client = connect(database.url()).await;
+    let lock = "BEGIN; SELECT FROM fanout.outbox_topics FOR SHARE";
+    client.batch_execute(lock).await.unwrap();
+    let (name, other) = (topic("t"), CompletionMode::OffsetWatermark);
+    let changed = tokio::time::timeout(HANG, backend.migrate_topic(&name, other)).await;
+    let refused = changed.expect("it ends").expect_err("somebody has the row");
+    assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+    client.batch_execute("ROLLBACK").await.unwrap();
+    backend.migrate_topic(&name, other).await.unwrap();
+}
+
+/// Reading the log for the position comes before anything is locked.
+#[tokio::test]
+async fn a_start_at_a_time_keeps_the_topic_open_while_it_reads_the_log() {
+    let database = migrated().await;
+    let backend = open(&database).await;
+    let name = topic("t");
+    topic_with_group(&backend, "t").await;
+    backend.publish(&name, messages(3)).await.unwrap();
+    let client = connect(database.url()).await;
+    // Nobody can read the log.
+    let lock = "BEGIN; LOCK TABLE ONLY fanout.outbox_1_1 IN ACCESS EXCLUSIVE MODE";
+    client.batch_execute(lock).await.unwrap();
+    let at = fanout_core::StartPosition::FromTimestamp(fanout_core::Timestamp::from_micros(0));
+    let (late, early) = (group("late"), group("g"));
+    let start = fanout_core::Subscribe {
+        start: at,
+        ..fanout_core::Subscribe::default()
+    };
+    let both = async {
+        tokio::join!(
+            backend.subscribe(&name, &late, start),
+            backend.seek(&name, &early, at)
+        )
+    };
+    let waits = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let change = async {
+        while value::<i64>(&client, waits).await < 2 {
+            tokio::task::yield_now().await;
+        }
+        backend.pause(&name, &early).await.unwrap();
+        backend.resume(&name, &early).await.unwrap();
+        backend
+            .migrate_topic(&name, CompletionMode::OffsetWatermark)
+            .await
+            .unwrap();
+        client.batch_execute("ROLLBACK").await.unwrap();
+    };
+    let ((subscribed, sought), ()) =
+        tokio::time::timeout(HANG, async { tokio::join!(both, change) })
+            .await
+            .expect("nobody waits for the reading");
+    subscribed.unwrap();
+    sought.unwrap();
+    for of in [late, early] {
+        assert_eq!(owed(&backend, &name, &of).await.len(), 3, "{of}");
     }
 }
 

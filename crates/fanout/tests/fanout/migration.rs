@@ -5,6 +5,7 @@ use std::time::Duration;
 use fanout::ErrorKind::{Closed, TopicNotFound, Unavailable};
 use fanout::{
     Backend, BackendExt, CompletionMode, DeleteTopic, MemberExt, MemoryBackend, Migration,
+    TopicConfig,
 };
 use tokio::time::timeout;
 
@@ -136,4 +137,21 @@ async fn a_topic_that_is_deleted_while_it_is_asked_for_is_not_done() {
     };
     let (waited, ()) = tokio::join!(migration.wait(), deleting);
     assert_eq!(waited.unwrap_err().kind(), TopicNotFound);
+}
+
+/// Another topic under the name says nothing of the one that was moved.
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_was_made_anew_is_not_done() {
+    let world = with_backlog(1).await;
+    let migration = Migration::start(&world.backend, &world.topic, OFFSET)
+        .await
+        .unwrap();
+    let (backend, forced) = (&world.backend, DeleteTopic::Forced);
+    backend.delete_topic(&world.topic, forced).await.unwrap();
+    let config = TopicConfig {
+        completion_mode: OFFSET,
+        ..TopicConfig::default()
+    };
+    backend.create_topic(&world.topic, config).await.unwrap();
+    assert_eq!(migration.wait().await.unwrap_err().kind(), TopicNotFound);
 }
