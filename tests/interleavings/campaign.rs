@@ -1,9 +1,10 @@
 //! Runs all interleavings of plays.
 
-use fanout_tests::size::full;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
+
+use fanout_tests::size::full;
 
 use crate::checks;
 use crate::drain;
@@ -57,16 +58,25 @@ impl Campaign {
         }
     }
 
-    /// Runs interleavings of a play until one breaks a promise, and tells how; none if none does.
-    pub(crate) async fn first_to_break(&mut self, play: &Play, promise: &str) -> Option<String> {
+    /// Runs one interleaving of a play; the error tells what is wrong with it.
+    pub(crate) async fn run_one(&mut self, play: &Play, order: &[usize]) -> Result<(), String> {
+        self.stage.renew(play.mode).await;
+        let (events, checked) = self.one(play, order).await;
+        checked.map_err(|why| told(play, order, &events, &why))
+    }
+
+    /// Runs interleavings of a play until one breaks a promise, and returns it; none if none does.
+    pub(crate) async fn first_to_break(
+        &mut self,
+        play: &Play,
+        promise: &str,
+    ) -> Option<Vec<usize>> {
         for order in Interleavings::of(&play.lengths()) {
             self.interleavings += 1;
             self.stage.renew(play.mode).await;
-            let (events, checked) = self.one(play, &order).await;
-            if let Err(why) = checked
-                && why.contains(promise)
-            {
-                return Some(told(play, &order, &events, &why));
+            let (_, checked) = self.one(play, &order).await;
+            if checked.is_err_and(|why| why.contains(promise)) {
+                return Some(order);
             }
         }
         None

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fanout_core::{ErrorKind, Outcome};
+use fanout_core::{ErrorKind, Outcome, ReceiptForm};
 
 use crate::history::{Event, Happened};
 use crate::step::Step;
@@ -21,6 +21,8 @@ pub(crate) enum Sight {
     /// A message came a second time.
     Redelivered,
     OutOfOrder,
+    /// A group got messages by tracking rows and by cursor.
+    BothForms,
     /// A call found its subscription cancelled.
     Ended,
 }
@@ -29,6 +31,7 @@ pub(crate) enum Sight {
 pub(crate) fn seen(events: &[Event]) -> BTreeSet<Sight> {
     let mut seen = BTreeSet::new();
     let mut delivered = BTreeSet::new();
+    let mut forms = BTreeSet::new();
     for event in events {
         if event.resumed > event.began {
             seen.insert(Sight::Blocked);
@@ -45,6 +48,12 @@ pub(crate) fn seen(events: &[Event]) -> BTreeSet<Sight> {
             }
             Happened::Fetched(deliveries) => {
                 for delivery in deliveries {
+                    let group = delivery.receipt.group();
+                    let is_tracked = matches!(delivery.receipt.form(), ReceiptForm::Tracked(_));
+                    forms.insert((group, is_tracked));
+                    if forms.contains(&(group, !is_tracked)) {
+                        seen.insert(Sight::BothForms);
+                    }
                     if !delivered.insert((delivery.receipt.group(), delivery.message.id)) {
                         seen.insert(Sight::Redelivered);
                     }

@@ -25,7 +25,9 @@ impl PostgresBackend {
     ) -> Result<Subscription> {
         subscribe.options.check()?;
         loop {
-            if let Some(live) = self.renew(topic, group, &subscribe.options).await? {
+            if self.is_subscribed(topic, group).await?
+                && let Some(live) = self.renew(topic, group, &subscribe.options).await?
+            {
                 return Ok(live);
             }
             let moment = self.moment(topic, subscribe.start).await?;
@@ -33,6 +35,22 @@ impl PostgresBackend {
                 return Ok(made);
             }
         }
+    }
+
+    /// Whether a group has a live subscription to a topic that takes some.
+    async fn is_subscribed(&self, topic: &TopicName, group: &GroupName) -> Result<bool> {
+        let mut connection = self.connection().await?;
+        let topic = topics::get(&mut connection, topic).await?;
+        if topic.config.semantics == Semantics::Queue {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "a queue has its one subscription built in topic=`{}`",
+                    topic.name
+                ),
+            ));
+        }
+        Ok(live(&mut connection, &topic, group).await?.is_some())
     }
 
     /// Where a position lies now. What tells it is taken before the transaction of a subscription: a tick
@@ -62,15 +80,6 @@ impl PostgresBackend {
         let mut transaction = self.transaction().await?;
         let connection = transaction.connection();
         let topic = topics::get_for_share(connection, topic).await?;
-        if topic.config.semantics == Semantics::Queue {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!(
-                    "a queue has its one subscription built in topic=`{}`",
-                    topic.name
-                ),
-            ));
-        }
         subscriptions::lock_membership(connection, topic.id).await?;
         let Some(live) = live(connection, &topic, group).await? else {
             transaction.rollback().await?;

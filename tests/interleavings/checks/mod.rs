@@ -19,9 +19,9 @@ use crate::story::Story;
 pub(crate) type Verdict = Result<(), String>;
 
 /// A check, by the promise that it is about.
-type Check = (&'static str, fn(&Story) -> Verdict);
+pub(crate) type Check = (&'static str, fn(&Story) -> Verdict);
 
-const CHECKS: [Check; 13] = [
+pub(crate) const CHECKS: [Check; 13] = [
     ("errors", errors::check),
     ("2 no phantom", phantoms::check),
     ("3 no loss", loss::check),

@@ -171,3 +171,60 @@ pub(super) const SEEK_KEEPS_CURSORS: Flaw = Flaw {
         "",
     )],
 };
+
+/// An unordered group skips what a tick says holds nothing for it.
+pub(super) const TICK_COUNTS_WRONGLY: Flaw = Flaw {
+    name: "a tick counts no untracked messages",
+    function: "create_topic_cursor_functions",
+    edits: &[(
+        "t.messages, t.untracked, decided,",
+        "t.messages, 0, decided,",
+    )],
+};
+
+pub(super) const CATCH_UP_SETS_NO_BIT: Flaw = Flaw {
+    name: "catching up sets no bit",
+    function: "catch_up",
+    edits: &[(
+        "set_bit(fanout.widened(c.required_groups_bitmap, $2), $2, 1)",
+        "set_bit(fanout.widened(c.required_groups_bitmap, $2), $2, 0)",
+    )],
+};
+
+pub(super) const REFUSED_UNDER_OLD_SNAPSHOTS: Flaw = Flaw {
+    name: "publishing above read committed is refused",
+    function: "is_tracked",
+    edits: &[(
+        "RETURN false;",
+        "RAISE EXCEPTION 'isolation' USING CONSTRAINT = 'fanout_isolation';",
+    )],
+};
+
+pub(super) const PUBLISHES_ANOTHER: Flaw = Flaw {
+    name: "a publish writes a message more",
+    function: "publish",
+    edits: &[(
+        "FROM unnest(ids, payloads, keys, headers) AS m (id, payload, key, headers);",
+        "FROM (SELECT * FROM unnest(ids, payloads, keys, headers)
+            UNION ALL SELECT nextval(t.id_sequence), 'another', NULL, NULL) AS m (id, payload, key, headers);",
+    )],
+};
+
+pub(super) const COMMIT_KEEPS_THE_VERSION: Flaw = Flaw {
+    name: "a commit does not raise the version",
+    function: "commit_cursors",
+    edits: &[(
+        "ELSE o.stalls END, version = o.version + 1",
+        "ELSE o.stalls END",
+    )],
+};
+
+pub(super) const WATERMARK_IGNORES_CURSORS: Flaw = Flaw {
+    name: "the watermark does not wait for cursors",
+    function: "refresh_watermark",
+    edits: &[(
+        "SELECT fanout.cursor_bound(topic, g.group_index, g.ordered, w.watermark_id, w.decided_id, is_exact)
+            FROM groups g",
+        "SELECT NULL::bigint",
+    )],
+};

@@ -2,17 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use fanout_core::{Outcome, Verdict};
+use fanout_core::{Outcome, Timestamp, Verdict};
 
-use super::{Acceptor, Held};
+use super::{Acceptor, Currency, Held, Seat};
 
 impl Acceptor {
     /// The settlements' numbers in an order of delivery: the one that explains the outcomes, where
     /// there are several.
     ///
-    /// Between settlements of messages whose order is not known, one that was refused as stale may
-    /// have been so because of a failure in its lane, and comes last.
-    pub(super) fn judged(&self, settled: &[(Held, Verdict)], outcomes: &[Outcome]) -> Vec<usize> {
+    /// Between settlements of messages whose order is not known, one that was refused though its lease is
+    /// open was so because of a failure in its lane, and comes last.
+    pub(super) fn judged(
+        &self,
+        seat: Seat,
+        settled: &[(Held, Verdict)],
+        outcomes: &[Outcome],
+        now: Timestamp,
+    ) -> Vec<usize> {
+        let is_open = |held| self.currency_for(seat, held, now) == Currency::Certain;
         let mut left: BTreeSet<usize> = (0..settled.len()).collect();
         let mut judged = Vec::new();
         while !left.is_empty() {
@@ -22,7 +29,7 @@ impl Acceptor {
                 })
             };
             let rank = |number: &&usize| match outcomes[**number] {
-                Outcome::Stale | Outcome::Fenced => 2,
+                Outcome::Stale | Outcome::Fenced if is_open(settled[**number].0) => 2,
                 Outcome::Retry { .. } => 1,
                 _ => 0,
             };

@@ -43,7 +43,7 @@ impl Acceptor {
             outcomes.len()
         );
         let mut call = Call::default();
-        for number in self.judged(settled, outcomes) {
+        for number in self.judged(seat, settled, outcomes, now) {
             let ((held, verdict), outcome) = (&settled[number], outcomes[number]);
             if outcome.is_effective() && self.handed[*held].session != session {
                 self.saw(Event::SettledByAnother);
