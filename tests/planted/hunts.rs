@@ -25,7 +25,7 @@ const HISTORIES: u32 = 100;
 const MAX_OPS: usize = 40;
 
 /// Each mistake, the promise that it breaks, and what must be said of it.
-pub(crate) const HUNTED: [(Mistake, &str, &str); 16] = [
+pub(crate) const HUNTED: [(Mistake, &str, &str); 18] = [
     (Mistake::ReadsIdsAboveLast, "3 no loss", "not drained"),
     (Mistake::PassesUnsettled, "3 no loss", "owes also"),
     (Mistake::PassesFailed, "3 no loss", "not drained"),
@@ -47,7 +47,7 @@ pub(crate) const HUNTED: [(Mistake, &str, &str); 16] = [
         "not drained",
     ),
     (Mistake::StartsOffByOne, "3 no loss", "owes also"),
-    (Mistake::CatchesUpOnce, "3 no loss", "not drained"),
+    (Mistake::CatchesUpOnce, "3 no loss", "remaining: "),
     (Mistake::SkipsTrackingRow, "3 no loss", "owes also"),
     (
         Mistake::IgnoresToken,
@@ -73,6 +73,16 @@ pub(crate) const HUNTED: [(Mistake, &str, &str); 16] = [
         Mistake::MarksUnsettled,
         "14 watermark",
         "not all is settled",
+    ),
+    (
+        Mistake::RemainsNothingYet,
+        "what remains of a mode",
+        "remaining: ",
+    ),
+    (
+        Mistake::RemainsSettled,
+        "what remains of a mode",
+        "remaining: ",
     ),
 ];
 

@@ -50,11 +50,15 @@ pub enum Mistake {
     MergesTicksInUse,
     /// The watermark does not wait for cursors.
     MarksUnsettled,
+    /// What remains of a mode leaves out what a group may yet be given.
+    RemainsNothingYet,
+    /// What remains of a mode counts what callers' transactions have settled.
+    RemainsSettled,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::TickSeesBeforeLock,
         Self::ReadsIdsAboveLast,
         Self::IgnoresEpoch,
@@ -78,5 +82,7 @@ impl Mistake {
         Self::DecidesBackwards,
         Self::MergesTicksInUse,
         Self::MarksUnsettled,
+        Self::RemainsNothingYet,
+        Self::RemainsSettled,
     ];
 }

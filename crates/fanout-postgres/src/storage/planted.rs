@@ -170,6 +170,14 @@ fn patches(mistake: Mistake) -> &'static [Patch] {
                 "SELECT NULL::bigint",
             )],
         )],
+        Mistake::RemainsNothingYet => &[(
+            "fanout.group_remaining",
+            &[("greatest((NOT s.caught_up)::int, (", "greatest(0, (")],
+        )],
+        Mistake::RemainsSettled => &[(
+            "fanout.group_remaining",
+            &[("f.group_index = s.group_index AND f.id = t.id)", "f.id < 0)")],
+        )],
         Mistake::PassesUnsettled
         | Mistake::PassesFailed
         | Mistake::SettlesOutOfOrder
