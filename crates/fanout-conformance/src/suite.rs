@@ -271,6 +271,7 @@ macro_rules! __each_case {
                 a_new_group_inherits_nothing_of_a_cancelled_one
                 groups_of_order_stand_in_no_record
                 a_start_in_the_past_is_added_to_records
+                what_a_transaction_settled_is_kept_by_seeks_and_cancellations
                 a_seek_changes_records
             }
             both seek {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
 use fanout_core::{
-    Backend, Error, ErrorKind, GroupName, Result, Scope, Semantics, StartPosition, Subscribe,
-    Subscription, SubscriptionEvent, SubscriptionOptions, SubscriptionStatus, Topic, TopicId,
-    TopicName, Transition,
+    Error, ErrorKind, GroupName, Result, Scope, Semantics, StartPosition, Subscribe, Subscription,
+    SubscriptionEvent, SubscriptionOptions, SubscriptionStatus, Topic, TopicId, TopicName,
+    Transition,
 };
 
 use crate::PostgresBackend;
@@ -154,6 +154,7 @@ impl PostgresBackend {
         group: &GroupName,
         to: StartPosition,
     ) -> Result<Subscription> {
+        self.fold_committed(topic).await?;
         loop {
             let moment = self.moment(topic, to).await?;
             if let Some(subscription) = self.try_move(topic, group, to, moment).await? {
@@ -258,17 +259,22 @@ impl PostgresBackend {
         topic: &TopicName,
         group: &GroupName,
     ) -> Result<Subscription> {
-        let found = self.topic(topic).await?;
-        // What callers' transactions have settled by now counts as settled.
-        self.fold_topic(&mut *self.connection().await?, found.id)
-            .await?;
+        let found = self.fold_committed(topic).await?;
         let cancelled = self
             .on_event(topic, group, SubscriptionEvent::Cancel)
             .await?;
-        if let Err(error) = self.reap(found.id, &cancelled).await {
+        if let Err(error) = self.reap(found, &cancelled).await {
             tracing::warn!(%topic, %group, %error, "rows of a cancelled subscription are left to maintenance");
         }
         Ok(cancelled)
+    }
+
+    /// Before a group leaves its bit: what callers' transactions have settled by now counts as settled.
+    async fn fold_committed(&self, topic: &TopicName) -> Result<TopicId> {
+        let mut connection = self.connection().await?;
+        let found = topics::get(&mut connection, topic).await?;
+        self.fold_topic(&mut connection, found.id).await?;
+        Ok(found.id)
     }
 
     /// Removes the rows of a cancelled subscription. What it leaves, maintenance finds.

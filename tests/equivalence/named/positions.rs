@@ -171,6 +171,15 @@ fn seeks() -> Vec<Named> {
             ])),
         ),
         (
+            "what a transaction has settled before a group is moved is settled",
+            history(&consumed(&[
+                OPEN,
+                settle_in(Source::Hand),
+                COMMIT,
+                seek(Start::Now),
+            ])),
+        ),
+        (
             "the consumers of a queue are moved, too",
             history(&[
                 Op::Join {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use fanout_core::{GroupName, MemberExt, MessageId, StartPosition};
 
-use crate::stage::{Scene, TestGroup, TestTopic, ids, options, ordered, same_ids, take};
+use crate::Harness;
+use crate::stage::{Fixture, Scene, TestGroup, TestTopic, ids, options, ordered, same_ids, take};
 
 fn names(groups: &[&TestGroup]) -> BTreeSet<GroupName> {
     groups.iter().map(|group| group.name().clone()).collect()
@@ -245,6 +246,37 @@ pub(crate) async fn a_start_in_the_past_is_added_to_records(s: &Scene) {
     }
     late.drain().await;
     topic.complete(&sent, "until it has settled").await;
+}
+
+/// Also when nobody has looked at the settlement since its transaction committed.
+pub(crate) async fn what_a_transaction_settled_is_kept_by_seeks_and_cancellations<H: Harness>(
+    f: &Fixture<H>,
+) {
+    let topic = f.topic("orders").await;
+    let (moved, ended) = (topic.group("moved").await, topic.group("ended").await);
+    let sent = topic.publish(2).await;
+    for group in [&moved, &ended] {
+        let held = take(&*group.member().await, 2).await;
+        let first: Vec<_> = held
+            .into_iter()
+            .filter(|d| d.message.id == sent[0])
+            .collect();
+        let mut tx = f.begin().await;
+        f.settle_in(&mut tx, &first).await.expect("it is held");
+        tx.commit().await.expect("it can be committed");
+    }
+    let seek = moved.seek(StartPosition::FromNow);
+    seek.await.expect("a live group can be moved");
+    ended.cancel().await.expect("a live group can be cancelled");
+    f.maintain_until_idle().await;
+    topic
+        .completed_by(sent[0], &[&moved, &ended], "who has settled stays")
+        .await;
+    topic
+        .completed_by(sent[1], &[], "who will not is not waited for")
+        .await;
+    let rest = topic.record(sent[1]).await;
+    assert_eq!(rest.required, names(&[]), "nobody is");
 }
 
 pub(crate) async fn a_seek_changes_records(s: &Scene) {
