@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use fanout_core::{
@@ -278,7 +279,8 @@ fn gives_way(level: &str, error: &fanout_core::Error) {
     );
 }
 
-/// Publishes in transactions of any isolation level; what committed, with when its publish began and when
+/// Publishes in transactions of any isolation level, so many and until all groups are subscribed, and then once
+/// more; what committed, with when its publish began and when
 /// the commit had been answered.
 async fn publish(
     backend: PostgresBackend,
@@ -286,9 +288,11 @@ async fn publish(
     ledger: Arc<Ledger>,
     mut chance: Chance,
     transactions: usize,
+    all_subscribed: Arc<AtomicBool>,
 ) -> Vec<(MessageId, u64, u64)> {
     let mut committed = Vec::new();
-    for _ in 0..transactions {
+    for number in 1.. {
+        let is_last = number >= transactions && all_subscribed.load(Relaxed);
         let level = LEVELS[chance.below(3)];
         let mut open = backend.begin().await.expect("begins");
         let begin =
@@ -314,6 +318,9 @@ async fn publish(
             }
             Err(error) => gives_way(level, &error),
         }
+        if is_last {
+            break;
+        }
     }
     committed
 }
@@ -324,6 +331,7 @@ async fn races(seed: u64) {
     let ledger = Arc::new(Ledger::default());
     let topic = stage.topic.name.clone();
     let publishing = stage.process(publishers + 1).await;
+    let all_subscribed = Arc::new(AtomicBool::new(false));
     let mut tasks = JoinSet::new();
     for number in 0..publishers as u64 {
         tasks.spawn(publish(
@@ -332,6 +340,7 @@ async fn races(seed: u64) {
             ledger.clone(),
             Chance::new(seed ^ ((number + 1) << 32)),
             transactions,
+            all_subscribed.clone(),
         ));
     }
     let mut chance = Chance::new(seed);
@@ -351,6 +360,7 @@ async fn races(seed: u64) {
             changed.expect("changes");
         }
     }
+    all_subscribed.store(true, Relaxed);
     let mut committed = Vec::new();
     while let Some(ended) = tasks.join_next().await {
         committed.extend(ended.expect("no publisher panics"));
