@@ -14,7 +14,7 @@ use fanout_postgres::PostgresBackend;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use crate::readers::{HANG, join, subscribe};
+use crate::readers::{WAITING, join, subscribe, until};
 use crate::support::{connect, group, messages, migrated, open, owed, take, topic, value};
 
 /// A topic of one lane in offset mode, with unordered groups.
@@ -52,16 +52,7 @@ async fn hold_up(client: &Client, holder: &Client, other: Arc<dyn Member>, deliv
         .await
         .unwrap();
     tokio::spawn(async move { other.done(&delivery).await });
-    let waits = "SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let waiting = async {
-        while value::<i64>(client, waits).await == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(HANG, waiting)
-        .await
-        .expect("the round waits");
+    until(client, WAITING, 1).await;
 }
 
 /// Runs a call up to where it first waits.
@@ -218,20 +209,6 @@ async fn more_transactions_than_connections_settle() {
         settled.unwrap().expect("it comes to its turn");
     }
     assert_eq!(owed(&backend, &topic("t"), &group("g")).await, []);
-}
-
-const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event_type = 'Lock'";
-
-/// Waits for a count to reach a number.
-async fn until(client: &Client, count: &str, number: i64) {
-    let reached = async {
-        while value::<i64>(client, count).await < number {
-            tokio::task::yield_now().await;
-        }
-    };
-    let reached = tokio::time::timeout(HANG, reached).await;
-    reached.unwrap_or_else(|_| panic!("{count}: {number} were expected"));
 }
 
 /// Keeps the cursors of the only group from moving.

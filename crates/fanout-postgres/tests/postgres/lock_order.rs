@@ -281,6 +281,15 @@ async fn tracked(parked: bool) -> (Place, Vec<i64>) {
     (place, sent.iter().map(|id| id.0).collect())
 }
 
+/// What accounts for them: a parked message has no part in a record.
+fn tables(parked: bool) -> &'static [Rows] {
+    if parked {
+        &[TRACKING]
+    } else {
+        &[RECORDS, TRACKING]
+    }
+}
+
 fn array(ids: impl IntoIterator<Item = i64>) -> String {
     let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
     format!("'{{{}}}'", ids.join(","))
@@ -308,12 +317,7 @@ async fn tracking_rows_are_changed_in_order() {
 #[tokio::test]
 async fn messages_are_settled_in_order() {
     for parked in [false, true] {
-        let tables: &[Rows] = if parked {
-            &[TRACKING]
-        } else {
-            &[RECORDS, TRACKING]
-        };
-        for rows in tables {
+        for rows in tables(parked) {
             let (place, ids) = tracked(parked).await;
             let call = format!(
                 "SELECT FROM fanout.settle_1({SUBSCRIPTION}, 0::smallint, {}, array_fill({TOKEN}::bigint, ARRAY[{}]), true, NULL)",
@@ -343,12 +347,7 @@ async fn settlements_are_folded_in_order() {
 #[tokio::test]
 async fn rows_of_a_group_that_has_gone_are_removed_in_order() {
     for parked in [false, true] {
-        let tables: &[Rows] = if parked {
-            &[TRACKING]
-        } else {
-            &[RECORDS, TRACKING]
-        };
-        for rows in tables {
+        for rows in tables(parked) {
             let (place, ids) = tracked(parked).await;
             place
                 .run("UPDATE fanout.outbox_topic_subscriptions SET status = 'CANCELLED'")

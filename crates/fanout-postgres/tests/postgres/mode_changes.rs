@@ -11,7 +11,7 @@ use fanout_postgres::PostgresBackend;
 use fanout_postgres::diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use fanout_testpg::TestDatabase;
 
-use crate::readers::HANG;
+use crate::readers::{HANG, WAITING, until};
 use crate::support::{
     MODES, connect, drain, drain_by, group, in_mode, messages, migrated, open, owed, payloads,
     per_key, take, topic, topic_with_group, value,
@@ -256,6 +256,8 @@ async fn a_start_at_a_time_keeps_the_topic_open_while_it_reads_the_log() {
     topic_with_group(&backend, "t").await;
     backend.publish(&name, messages(3)).await.unwrap();
     let client = connect(database.url()).await;
+    // In a transaction the server would show the same sessions again and again.
+    let watcher = connect(database.url()).await;
     // Nobody can read the log.
     let lock = "BEGIN; LOCK TABLE ONLY fanout.outbox_1_1 IN ACCESS EXCLUSIVE MODE";
     client.batch_execute(lock).await.unwrap();
@@ -271,12 +273,8 @@ async fn a_start_at_a_time_keeps_the_topic_open_while_it_reads_the_log() {
             backend.seek(&name, &early, at)
         )
     };
-    let waits = "SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let change = async {
-        while value::<i64>(&client, waits).await < 2 {
-            tokio::task::yield_now().await;
-        }
+        until(&watcher, WAITING, 2).await;
         backend.pause(&name, &early).await.unwrap();
         backend.resume(&name, &early).await.unwrap();
         backend
@@ -317,12 +315,7 @@ async fn rows_that_fill_every_fetch_do_not_keep_untracked_messages_back() {
                 .await
                 .unwrap();
         } else {
-            let mut tx = begin(&database, "REPEATABLE READ").await;
-            backend
-                .publish_in(&mut tx, &name, one("untracked"))
-                .await
-                .unwrap();
-            tx.batch_execute("COMMIT").await.unwrap();
+            publish_untracked(&database, &backend).await;
         }
         let crowded = async {
             let mut seen = BTreeSet::new();

@@ -136,6 +136,21 @@ pub(crate) async fn log_rows_read(client: &Client, of: TopicId) -> i64 {
     value::<i64>(client, &read).await
 }
 
+/// How many sessions of the database wait for locks.
+pub(crate) const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
+/// Waits for a count to reach a number.
+pub(crate) async fn until(client: &Client, count: &str, number: i64) {
+    let reached = async {
+        while value::<i64>(client, count).await < number {
+            tokio::task::yield_now().await;
+        }
+    };
+    let reached = tokio::time::timeout(HANG, reached).await;
+    reached.unwrap_or_else(|_| panic!("{count}: {number} were expected"));
+}
+
 /// Maintains until there is nothing to do.
 pub(crate) async fn maintain(backend: &PostgresBackend) {
     for _ in 0..20 {
