@@ -245,5 +245,6 @@ DROP TABLE fanout.outbox_topic_watermarks;
 DROP TABLE fanout.outbox_group_members;
 DROP TABLE fanout.outbox_lane_leases;
 DROP TABLE fanout.outbox_subscription_offsets;
+DROP SEQUENCE fanout.epochs;
 DROP SEQUENCE fanout.ticks;
 DROP TABLE fanout.outbox_ticks;

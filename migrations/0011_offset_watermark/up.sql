@@ -21,6 +21,8 @@ CREATE TABLE fanout.outbox_ticks (
     autovacuum_vacuum_cost_delay = 0);
 
 CREATE SEQUENCE fanout.ticks AS bigint;
+-- An epoch is never used again, whatever group has a bit later.
+CREATE SEQUENCE fanout.epochs AS bigint;
 
 -- A cursor per group and lane, for every subscription in either mode: all is settled up to `tick`; of
 -- the span from there to `through_tick` (the same tick: no span), what is up to last_id or in
@@ -29,8 +31,8 @@ CREATE TABLE fanout.outbox_subscription_offsets (
     topic_id int NOT NULL REFERENCES fanout.outbox_topics ON DELETE CASCADE,
     group_index smallint NOT NULL,
     lane smallint NOT NULL,
-    -- Rises with every change of the lane's owner and of the cursor: what compare-and-swap compares.
-    epoch bigint NOT NULL DEFAULT 0,
+    -- Rise with every change of the lane's owner, and of the cursor: what compare-and-swap compares.
+    epoch bigint NOT NULL DEFAULT nextval('fanout.epochs'),
     version bigint NOT NULL DEFAULT 0,
     tick bigint NOT NULL,
     through_tick bigint NOT NULL,
@@ -524,7 +526,7 @@ BEGIN
     WHERE o.topic_id = s.topic_id AND o.group_index = grp AND o.lane = ANY (given || taken)
     ORDER BY o.lane FOR NO KEY UPDATE;
     UPDATE fanout.outbox_subscription_offsets o
-    SET epoch = o.epoch + 1, version = o.version + 1,
+    SET epoch = nextval('fanout.epochs'), version = o.version + 1,
         stalls = o.stalls + coalesce(o.lane = ANY (lost), false)::int
     WHERE o.topic_id = s.topic_id AND o.group_index = grp AND o.lane = ANY (given || taken);
     IF leaving THEN
@@ -867,7 +869,7 @@ BEGIN
         WHERE o.topic_id = topic AND o.group_index = grp AND o.lane = ANY (free)
         ORDER BY o.lane FOR NO KEY UPDATE;
         UPDATE fanout.outbox_subscription_offsets o
-        SET epoch = o.epoch + 1, version = o.version + 1, stalls = o.stalls + 1
+        SET epoch = nextval('fanout.epochs'), version = o.version + 1, stalls = o.stalls + 1
         WHERE o.topic_id = topic AND o.group_index = grp AND o.lane = ANY (lost);
     END IF;
     PERFORM fanout.forget_members(topic, grp, moment);
@@ -1770,7 +1772,7 @@ BEGIN
         RETURN 0;
     END IF;
     -- No member of before goes on.
-    UPDATE fanout.outbox_subscription_offsets SET epoch = epoch + 1, version = version + 1;
+    UPDATE fanout.outbox_subscription_offsets SET epoch = nextval('fanout.epochs'), version = version + 1;
     UPDATE fanout.outbox_lane_leases SET owner = NULL, expires_at = NULL;
     DELETE FROM fanout.outbox_group_members;
     UPDATE fanout.outbox_topic_watermarks

@@ -91,6 +91,11 @@ macro_rules! __each_case {
                 topics_are_apart
                 many_groups_are_told_apart
             }
+            both incarnations {
+                a_member_of_a_former_subscription_settles_nothing_of_a_later_one
+                what_a_former_subscription_fetched_is_stale_in_a_later_one
+                a_member_settles_nothing_of_who_has_its_bit_later
+            }
             both late_commits {
                 ids_may_commit_in_any_order
                 many_commits_between_two_fetches

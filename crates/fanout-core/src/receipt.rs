@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{GroupIndex, Lane, MessageId, TopicId};
+use crate::{GroupIndex, Lane, MessageId, SubscriptionId, TopicId};
 
 /// What identifies one delivery, to settle, extend or release it.
 ///
@@ -36,7 +36,16 @@ impl Receipt {
         }
     }
 
-    /// The group that it was delivered to.
+    /// The subscription that it was delivered to.
+    #[must_use]
+    pub const fn subscription(&self) -> SubscriptionId {
+        match self.0 {
+            ReceiptForm::Tracked(TrackedReceipt { subscription, .. })
+            | ReceiptForm::Cursor(CursorReceipt { subscription, .. }) => subscription,
+        }
+    }
+
+    /// The bit that the group had then; others may have it later.
     #[must_use]
     pub const fn group(&self) -> GroupIndex {
         match self.0 {
@@ -81,7 +90,9 @@ pub enum ReceiptForm {
 pub struct TrackedReceipt {
     /// The topic.
     pub topic: TopicId,
-    /// The group.
+    /// The subscription.
+    pub subscription: SubscriptionId,
+    /// The group's bit.
     pub group: GroupIndex,
     /// The message.
     pub id: MessageId,
@@ -96,7 +107,9 @@ pub struct TrackedReceipt {
 pub struct CursorReceipt {
     /// The topic.
     pub topic: TopicId,
-    /// The group.
+    /// The subscription.
+    pub subscription: SubscriptionId,
+    /// The group's bit.
     pub group: GroupIndex,
     /// The lane.
     pub lane: Lane,
@@ -117,9 +130,11 @@ mod tests {
     #[test]
     fn survives_serialisation_in_either_form() {
         let (topic, group, id) = (TopicId(7), GroupIndex(3), MessageId(1 << 40));
+        let subscription = SubscriptionId(5);
         let forms = [
             ReceiptForm::Tracked(TrackedReceipt {
                 topic,
+                subscription,
                 group,
                 id,
                 attempt: 2,
@@ -127,6 +142,7 @@ mod tests {
             }),
             ReceiptForm::Cursor(CursorReceipt {
                 topic,
+                subscription,
                 group,
                 lane: Lane(1),
                 id,
@@ -140,9 +156,10 @@ mod tests {
             let text = serde_json::to_string(&receipt).unwrap();
             assert_eq!(serde_json::from_str::<Receipt>(&text).unwrap(), receipt);
             assert_eq!(
-                (receipt.topic(), receipt.group(), receipt.id()),
-                (topic, group, id)
+                (receipt.topic(), receipt.subscription(), receipt.group()),
+                (topic, subscription, group)
             );
+            assert_eq!(receipt.id(), id);
             assert_eq!(receipt.attempt(), 2);
         }
     }

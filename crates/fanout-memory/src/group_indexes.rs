@@ -13,12 +13,8 @@ pub(crate) struct GroupIndexes {
 }
 
 impl GroupIndexes {
-    pub(crate) fn reading(&self, index: GroupIndex) -> Option<Reading> {
-        self.latest.get(&index).copied()
-    }
-
-    /// Gives the reading an index that was never used, while there is one, so that old receipts are
-    /// told apart; then that of the oldest reading that has ended.
+    /// Gives the reading an index that was never used, while there is one; then that of the oldest reading
+    /// that has ended.
     pub(crate) fn assign(
         &mut self,
         reading: Reading,

@@ -119,7 +119,7 @@ impl State {
 
 /// The seat that the receipt was given to.
 fn seat_of(topic: &TopicState, receipt: &Receipt) -> Option<Seat> {
-    let subscription = &topic.with_index(receipt.group())?.subscription;
+    let subscription = &topic.subscription(receipt.subscription())?.subscription;
     Some(Seat {
         topic: topic.topic.id,
         subscription: subscription.id,

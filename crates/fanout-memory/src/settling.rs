@@ -53,7 +53,7 @@ impl State {
             .taken
             .into_iter()
             .map(|taken| Delivery {
-                receipt: receipt(seat.topic, group, &taken),
+                receipt: receipt(seat, group, &taken),
                 message: taken.entry.message.clone(),
                 attempt: taken.attempt,
                 until: taken.until,
@@ -93,7 +93,7 @@ impl State {
             let ours = receipt.topic() == seat.topic
                 && topic.is_none_or(|topic| {
                     topic
-                        .with_index(receipt.group())
+                        .subscription(receipt.subscription())
                         .is_some_and(|state| state.subscription.group == seat.group)
                 });
             if !ours {
@@ -197,17 +197,19 @@ pub(crate) fn current<'a>(state: &'a SubscriptionState, receipt: &Receipt) -> Op
         ReceiptForm::Tracked(form) => form.token,
         ReceiptForm::Cursor(form) => form.delivery,
     };
-    (receipt.group() == state.subscription.group_index)
+    (receipt.subscription() == state.subscription.id)
         .then(|| state.ledger.held(receipt.id(), token))
         .flatten()
 }
 
 /// The receipt for a delivery, in the form that tells how the message reached the group.
-fn receipt(topic: TopicId, group: GroupIndex, taken: &Taken) -> Receipt {
+fn receipt(seat: &Seat, group: GroupIndex, taken: &Taken) -> Receipt {
+    let (topic, subscription) = (seat.topic, seat.subscription);
     let (id, attempt) = (taken.entry.message.id, taken.attempt);
     Receipt::new(match taken.path {
         Path::Alone => ReceiptForm::Tracked(TrackedReceipt {
             topic,
+            subscription,
             group,
             id,
             attempt,
@@ -215,6 +217,7 @@ fn receipt(topic: TopicId, group: GroupIndex, taken: &Taken) -> Receipt {
         }),
         Path::Stream | Path::Lane => ReceiptForm::Cursor(CursorReceipt {
             topic,
+            subscription,
             group,
             lane: taken.entry.lane,
             id,

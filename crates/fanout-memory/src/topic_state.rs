@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fanout_core::{GroupIndex, GroupName, MessageId, SubscriptionId, Topic};
+use fanout_core::{GroupName, MessageId, SubscriptionId, Topic};
 
 use crate::group_indexes::GroupIndexes;
 use crate::log::Log;
@@ -90,11 +90,6 @@ impl TopicState {
     /// Whose reading it is, or was.
     pub(crate) fn reader(&self, reading: Reading) -> Option<&SubscriptionState> {
         self.subscriptions.get(self.readings.get(&reading)?)
-    }
-
-    /// The latest subscription that had this index.
-    pub(crate) fn with_index(&self, index: GroupIndex) -> Option<&SubscriptionState> {
-        self.reader(self.indexes.reading(index)?)
     }
 
     pub(crate) fn live(&self) -> impl Iterator<Item = &SubscriptionState> {

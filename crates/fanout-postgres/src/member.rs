@@ -198,17 +198,20 @@ impl PostgresMember {
         scope: &Scope,
         receipts: impl Iterator<Item = &'a Receipt> + Clone + Send,
     ) -> Result<Vec<usize>> {
-        let is_own =
-            |receipt: &Receipt| (receipt.topic(), receipt.group()) == (scope.topic, scope.group);
-        if !receipts.clone().all(is_own) {
-            let names = subscriptions::names(checkout.get().await?, scope.topic).await?;
+        let is_foreign = |receipt: &&Receipt| receipt.subscription() != scope.subscription;
+        if receipts.clone().any(|receipt| is_foreign(&receipt)) {
+            let groups = subscriptions::groups(checkout.get().await?, scope.topic).await?;
             let group = self.subscription.read().group.clone();
-            for receipt in receipts.clone().filter(|receipt| !is_own(receipt)) {
-                if receipt.topic() != scope.topic || names.get(&receipt.group().0) != Some(&group) {
-                    return Err(foreign_receipt(receipt));
-                }
+            let of_another =
+                |receipt: &&Receipt| groups.get(&receipt.subscription()) != Some(&group);
+            if let Some(receipt) = receipts.clone().filter(is_foreign).find(of_another) {
+                return Err(foreign_receipt(receipt));
             }
         }
+        // A seek gives the subscription another bit.
+        let is_own = |receipt: &Receipt| {
+            (receipt.subscription(), receipt.group()) == (scope.subscription, scope.group)
+        };
         let own = receipts.enumerate().filter(|(_, receipt)| is_own(receipt));
         Ok(own.map(|(index, _)| index).collect())
     }

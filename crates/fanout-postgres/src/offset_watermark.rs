@@ -286,6 +286,7 @@ fn delivery(scope: &Scope, epoch: i64, handed: &Handed) -> Delivery {
     let attempt = handed.failures + 1;
     let receipt = Receipt::new(ReceiptForm::Cursor(CursorReceipt {
         topic: scope.topic,
+        subscription: scope.subscription,
         group: scope.group,
         lane: handed.row.lane,
         id: MessageId(handed.row.id),

@@ -326,6 +326,7 @@ fn delivery(scope: &Scope, lease: Leased) -> Delivery {
     let attempt = lease.failures + 1;
     let receipt = Receipt::new(ReceiptForm::Tracked(TrackedReceipt {
         topic: scope.topic,
+        subscription: scope.subscription,
         group: scope.group,
         id: lease.id,
         attempt,

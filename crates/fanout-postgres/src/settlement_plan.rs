@@ -105,6 +105,7 @@ mod tests {
         let (topic, group, id) = (TopicId(1), GroupIndex(0), MessageId(id));
         TrackedReceipt {
             topic,
+            subscription: SubscriptionId(1),
             group,
             id,
             attempt,

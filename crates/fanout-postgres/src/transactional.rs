@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use diesel_async::AsyncPgConnection;
 use fanout_core::{
-    CursorReceipt, Error, ErrorKind, GroupIndex, MessageId, NewMessage, OpenTx, Receipt,
-    ReceiptForm, Result, TopicId, TopicName, TrackedReceipt, Transactional,
+    CursorReceipt, Error, ErrorKind, MessageId, NewMessage, OpenTx, Receipt, ReceiptForm, Result,
+    TopicName, TrackedReceipt, Transactional,
 };
 
 use crate::PostgresBackend;
@@ -32,9 +32,11 @@ impl Transactional for PostgresBackend {
 
     async fn settle_in(&self, tx: &mut AsyncPgConnection, receipts: &[Receipt]) -> Result<()> {
         self.check_open()?;
-        let Some((topic, group)) = self.common_group(tx, receipts).await? else {
+        let Some(first) = receipts.first() else {
             return Ok(());
         };
+        check_common(tx, first, receipts).await?;
+        let (topic, subscription, group) = (first.topic(), first.subscription(), first.group());
         let mut rows: Vec<TrackedReceipt> = Vec::new();
         let mut lanes: Vec<CursorReceipt> = Vec::new();
         for receipt in receipts {
@@ -56,16 +58,10 @@ impl Transactional for PostgresBackend {
                 ),
             ));
         }
-        let Some(subscription) = settlements::subscription_of(tx, topic, group).await? else {
-            return Err(if settlements::bit_is_known(tx, topic, group).await? {
-                Error::new(
-                    ErrorKind::StaleReceipt,
-                    format!("subscription has ended topic_id=`{topic}` group_index=`{group}`"),
-                )
-            } else {
-                foreign_receipt(&receipts[0])
-            });
-        };
+        // With its topic a subscription is gone; else what has ended is told by the settlement.
+        if !subscriptions::is_known(tx, subscription).await? {
+            return Err(foreign_receipt(first));
+        }
         if !lanes.is_empty() {
             let before = match self.known_hub(topic) {
                 Some(hub) => offset_watermark::prepare(&hub, group, &lanes).await?,
@@ -107,36 +103,31 @@ impl Transactional for PostgresBackend {
     }
 }
 
-impl PostgresBackend {
-    /// The topic and the bit that all receipts are of. Those of one group's former or later subscriptions
-    /// are stale together; those of several groups are foreign to each other.
-    async fn common_group(
-        &self,
-        tx: &mut AsyncPgConnection,
-        receipts: &[Receipt],
-    ) -> Result<Option<(TopicId, GroupIndex)>> {
-        let Some(first) = receipts.first() else {
-            return Ok(None);
-        };
-        let (topic, bit) = (first.topic(), first.group());
-        let is_other = |receipt: &&Receipt| (receipt.topic(), receipt.group()) != (topic, bit);
-        let Some(other) = receipts.iter().find(is_other) else {
-            return Ok(Some((topic, bit)));
-        };
-        let names = subscriptions::names(tx, topic).await?;
-        let name = names.get(&bit.0);
-        let is_foreign = |receipt: &&Receipt| {
-            receipt.topic() != topic || name.is_none() || names.get(&receipt.group().0) != name
-        };
-        if let Some(foreign) = receipts.iter().find(is_foreign) {
-            return Err(foreign_receipt(foreign));
-        }
-        Err(Error::new(
+/// Checks that receipts are of one subscription. Those of the group's former and later ones are stale together;
+/// those of several groups are foreign to each other.
+async fn check_common(
+    tx: &mut AsyncPgConnection,
+    first: &Receipt,
+    receipts: &[Receipt],
+) -> Result<()> {
+    // A seek gives the subscription another bit.
+    let of = |receipt: &Receipt| (receipt.subscription(), receipt.group());
+    let Some(other) = receipts.iter().find(|receipt| of(receipt) != of(first)) else {
+        return Ok(());
+    };
+    let groups = subscriptions::groups(tx, first.topic()).await?;
+    let group = groups.get(&first.subscription());
+    let is_foreign =
+        |receipt: &&Receipt| group.is_none() || groups.get(&receipt.subscription()) != group;
+    Err(match receipts.iter().find(is_foreign) {
+        Some(foreign) => foreign_receipt(foreign),
+        None => Error::new(
             ErrorKind::StaleReceipt,
             format!(
-                "receipts are of several subscriptions of the group topic_id=`{topic}` group_index=`{bit}` id=`{}`",
+                "receipts are of several subscriptions of the group, or from before and after a seek ids=`{}`,`{}`",
+                first.id(),
                 other.id()
             ),
-        ))
-    }
+        ),
+    })
 }

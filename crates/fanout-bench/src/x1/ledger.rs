@@ -157,7 +157,8 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use fanout_core::{
-        GroupIndex, Message, Receipt, ReceiptForm, Timestamp, TopicId, TopicName, TrackedReceipt,
+        GroupIndex, Message, Receipt, ReceiptForm, SubscriptionId, Timestamp, TopicId, TopicName,
+        TrackedReceipt,
     };
 
     use super::*;
@@ -165,6 +166,7 @@ mod tests {
     fn delivery(id: i64) -> Delivery {
         let receipt = ReceiptForm::Tracked(TrackedReceipt {
             topic: TopicId(1),
+            subscription: SubscriptionId(1),
             group: GroupIndex(0),
             id: MessageId(id),
             attempt: 1,

@@ -11,6 +11,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod deliveries_across_modes;
 pub(crate) mod dropped;
 pub(crate) mod fan_out;
+pub(crate) mod incarnations;
 pub(crate) mod late_commits;
 pub(crate) mod leases;
 pub(crate) mod lifecycle;

@@ -10,9 +10,7 @@ use super::subscriptions::{bit, group_index};
 use super::ticks::number;
 use super::time::from_timestamp;
 use crate::error::ResultExt;
-use crate::schema::{
-    outbox_settlements as settlements, outbox_topic_subscriptions as subscriptions,
-};
+use crate::schema::outbox_settlements as settlements;
 
 /// Settles messages, distinct and ascending, in the transaction that the connection is in: all, or
 /// an error.
@@ -88,24 +86,6 @@ pub(crate) async fn sweep_lanes(connection: &mut AsyncPgConnection, topic: Topic
     Ok(u64::try_from(swept).unwrap_or(0))
 }
 
-/// The live subscription whose bit this is.
-pub(crate) async fn subscription_of(
-    connection: &mut AsyncPgConnection,
-    topic: TopicId,
-    group: GroupIndex,
-) -> Result<Option<SubscriptionId>> {
-    let id: Option<i64> = subscriptions::table
-        .filter(subscriptions::topic_id.eq(topic.0))
-        .filter(subscriptions::group_index.eq(bit(group)))
-        .filter(subscriptions::status.ne("CANCELLED"))
-        .select(subscriptions::subscription_id)
-        .first(connection)
-        .await
-        .optional()
-        .reading()?;
-    Ok(id.map(SubscriptionId))
-}
-
 /// Moves up to `limit` committed settlements of a group into the accounting; returns how many.
 pub(crate) async fn fold(
     connection: &mut AsyncPgConnection,
@@ -142,17 +122,4 @@ pub(crate) async fn unfolded(
         .await
         .reading()?;
     bits.into_iter().map(group_index).collect()
-}
-
-/// Whether a topic has, or had, a group with this bit.
-pub(crate) async fn bit_is_known(
-    connection: &mut AsyncPgConnection,
-    topic: TopicId,
-    group: GroupIndex,
-) -> Result<bool> {
-    use crate::schema::consumer_group_index as bits;
-    diesel::select(diesel::dsl::exists(bits::table.find((topic.0, bit(group)))))
-        .get_result(connection)
-        .await
-        .reading()
 }

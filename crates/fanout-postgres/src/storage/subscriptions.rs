@@ -182,6 +182,17 @@ pub(crate) async fn get(
         .transpose()
 }
 
+/// Whether there is, or was, this subscription; with a topic go its subscriptions.
+pub(crate) async fn is_known(
+    connection: &mut AsyncPgConnection,
+    id: SubscriptionId,
+) -> Result<bool> {
+    diesel::select(diesel::dsl::exists(subscriptions::table.find(id.0)))
+        .get_result(connection)
+        .await
+        .reading()
+}
+
 /// Reads all subscriptions of a topic, by group and age.
 pub(crate) async fn list(
     connection: &mut AsyncPgConnection,
@@ -531,6 +542,22 @@ pub(crate) async fn names(
         .reading()?;
     rows.into_iter()
         .map(|(bit, name)| Ok((group_index(bit)?.0, GroupName::new(&name)?)))
+        .collect()
+}
+
+/// The groups of a topic's subscriptions, ended ones included.
+pub(crate) async fn groups(
+    connection: &mut AsyncPgConnection,
+    topic: TopicId,
+) -> Result<BTreeMap<SubscriptionId, GroupName>> {
+    let rows: Vec<(i64, String)> = subscriptions::table
+        .filter(subscriptions::topic_id.eq(topic.0))
+        .select((subscriptions::subscription_id, subscriptions::group_name))
+        .load(connection)
+        .await
+        .reading()?;
+    rows.into_iter()
+        .map(|(id, name)| Ok((SubscriptionId(id), GroupName::new(&name)?)))
         .collect()
 }
 

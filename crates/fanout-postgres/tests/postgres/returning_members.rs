@@ -1,5 +1,6 @@
 //! Members that come back after all leases have ended.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +51,40 @@ async fn whoever_takes_lanes_does_not_wait_for_a_former_owner_that_comes_back() 
     let left = "SELECT count(*) FROM fanout.outbox_group_members WHERE name = 'former'";
     let left: i64 = back.query_one(left, &[]).await.unwrap().get(0);
     assert_eq!(left, 0, "what was left is removed by the next who comes by");
+}
+
+/// A bit is used again as soon as its group has ended, on a topic without messages: a commit of who read for that
+/// group, which comes late, must not move a cursor of the next.
+#[tokio::test]
+async fn whoever_has_a_bit_later_has_other_epochs() {
+    let database = migrated().await;
+    let backend = open(&database).await;
+    let client = connect(database.url()).await;
+    let mode = in_mode(CompletionMode::OffsetWatermark);
+    backend.create_topic(&topic("t"), mode).await.unwrap();
+    let (mut bits, mut epochs, mut lanes) = (BTreeSet::new(), BTreeSet::new(), 0);
+    for name in ["a", "b", "a"] {
+        let (topic, group) = (topic("t"), group(name));
+        backend.subscribe_from_now(&topic, &group).await.unwrap();
+        let member = backend.join_group(&topic, &group).await.unwrap();
+        assert!(member.fetch(1).await.unwrap().deliveries.is_empty());
+        let owned = "SELECT group_index, epoch FROM fanout.outbox_subscription_offsets
+            JOIN fanout.outbox_lane_leases USING (topic_id, group_index, lane) WHERE owner IS NOT NULL";
+        for row in client.query(owned, &[]).await.unwrap() {
+            bits.insert(row.get::<_, i16>(0));
+            epochs.insert(row.get::<_, i64>(1));
+            lanes += 1;
+        }
+        backend.cancel(&topic, &group).await.unwrap();
+        backend.maintain().await.unwrap();
+    }
+    assert_eq!(bits.len(), 1, "all have the same bit: {bits:?}");
+    assert!(lanes > 0, "they own lanes");
+    assert_eq!(
+        epochs.len(),
+        lanes,
+        "no two have an epoch in common: {epochs:?}"
+    );
 }
 
 /// What a dropped member fetched can be settled by others of its process, so its session is kept; but not

@@ -134,7 +134,9 @@ impl InHand {
 
 #[cfg(test)]
 mod tests {
-    use fanout_core::{GroupIndex, MessageId, ReceiptForm, TopicId, TrackedReceipt};
+    use fanout_core::{
+        GroupIndex, MessageId, ReceiptForm, SubscriptionId, TopicId, TrackedReceipt,
+    };
 
     use super::*;
 
@@ -143,6 +145,7 @@ mod tests {
     fn receipt(id: i64) -> Receipt {
         Receipt::new(ReceiptForm::Tracked(TrackedReceipt {
             topic: TopicId(1),
+            subscription: SubscriptionId(1),
             group: GroupIndex(0),
             id: MessageId(id),
             attempt: 1,

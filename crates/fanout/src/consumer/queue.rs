@@ -149,8 +149,8 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use fanout_core::{
-        GroupIndex, Headers, Message, MessageId, Receipt, ReceiptForm, Timestamp, TopicId,
-        TopicName, TrackedReceipt, lane_of,
+        GroupIndex, Headers, Message, MessageId, Receipt, ReceiptForm, SubscriptionId, Timestamp,
+        TopicId, TopicName, TrackedReceipt, lane_of,
     };
 
     use super::*;
@@ -171,6 +171,7 @@ mod tests {
             until: Timestamp::UNIX_EPOCH,
             receipt: Receipt::new(ReceiptForm::Tracked(TrackedReceipt {
                 topic: TopicId(1),
+                subscription: SubscriptionId(1),
                 group: GroupIndex(0),
                 id: MessageId(id),
                 attempt: 1,
