@@ -4,7 +4,7 @@ use fanout_tests::campaign::Campaign;
 use fanout_tests::subject::on_memory_in_all_modes;
 
 /// The same number everywhere, so that the same histories run everywhere.
-const PARTS: u32 = 4;
+const PARTS: usize = 4;
 
 #[test]
 fn e1_memory_does_what_the_acceptor_allows_in_every_mode() {
@@ -16,12 +16,13 @@ fn e1_memory_does_what_the_acceptor_allows_in_every_mode() {
             "/equivalence/regressions/memory.txt"
         ),
     );
-    let coverage = campaign.must_pass_in_parts(PARTS, |history| {
+    let test = |history: &_| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .expect("a runtime starts");
         let (_, seen) = runtime.block_on(on_memory_in_all_modes(history))?;
         Ok(seen)
-    });
+    };
+    let coverage = campaign.must_pass(vec![test; PARTS]);
     println!("memory\n{coverage}");
 }

@@ -7,7 +7,7 @@ use fanout_tests::op::Op;
 use fanout_tests::reader::Order;
 use fanout_tests::subject::on_memory_in_all_modes;
 
-use crate::every_mode::EveryMode;
+use crate::in_modes::InModes;
 use crate::named::{Named, named};
 
 /// Each history in each order of delivery.
@@ -52,7 +52,7 @@ fn e1_named_histories_end_alike_in_every_mode() {
 
 #[test]
 fn e1_named_histories_end_alike_on_postgres() {
-    let postgres = EveryMode::start();
+    let postgres = InModes::start(&Modes::ALL);
     must_all_pass(|history| {
         let (ending, _) = postgres.run(history, worth_running(history))?;
         Ok(ending)

@@ -10,7 +10,7 @@ mod e1_memory;
 mod e1_named;
 mod e1_planted;
 mod e1_postgres;
-mod every_mode;
+mod in_modes;
 mod named;
 mod planted;
 mod postgres;

@@ -118,42 +118,34 @@ impl Campaign {
         }
     }
 
-    /// Runs the histories and returns what they met.
+    /// Runs the histories in parts side by side, each with histories of its own and a test of its own, and
+    /// returns what they met. Kept regressions run in every part.
     ///
     /// # Panics
     /// When one fails, with the smallest that does; when they met too little.
-    pub fn must_pass(&self, test: impl Fn(&History) -> Checked<Seen>) -> Coverage {
-        let coverage = self.run(test).unwrap_or_else(|failure| panic!("{failure}"));
-        coverage.check();
-        coverage
-    }
-
-    /// As [`must_pass`](Self::must_pass), in parts that run side by side, each from a seed of its own:
-    /// the seed of the part that failed, given as `FANOUT_SEED`, becomes that of the first.
-    ///
-    /// # Panics
-    /// As [`must_pass`](Self::must_pass).
-    pub fn must_pass_in_parts(
-        &self,
-        parts: u32,
-        test: impl Fn(&History) -> Checked<Seen> + Sync,
-    ) -> Coverage {
-        let part = Self {
-            histories: self.histories.div_ceil(parts),
+    pub fn must_pass<T: Fn(&History) -> Checked<Seen> + Send>(&self, parts: Vec<T>) -> Coverage {
+        let part = &Self {
+            histories: self.histories.div_ceil(parts.len() as u32),
             ..self.clone()
         };
-        let (first, part, test) = (self.seed, &part, &test);
         let ran: Vec<_> = thread::scope(|scope| {
-            let seeds = (0..parts).map(|number| first.wrapping_add(number.into()));
-            let running: Vec<_> = seeds
-                .map(|seed| scope.spawn(move || part.run_from(seed, test)))
+            let seeds = (0..).map(|number| self.seed.wrapping_add(number));
+            let running: Vec<_> = parts
+                .into_iter()
+                .zip(seeds)
+                .map(|(test, seed)| scope.spawn(move || part.run_from(seed, test)))
                 .collect();
             let ended = running.into_iter().map(|run| run.join());
             ended.map(|run| run.expect("it ends")).collect()
         });
         let mut coverage = Coverage::default();
         for part in ran {
-            coverage.add_all(&part.unwrap_or_else(|failure| panic!("{failure}")));
+            // The parts' seeds follow from that of the first.
+            let failed = |failure: Box<Failure>| -> ! {
+                let seed = self.seed;
+                panic!("{}", Failure { seed, ..*failure })
+            };
+            coverage.add_all(&part.unwrap_or_else(|failure| failed(failure)));
         }
         coverage.check();
         coverage

@@ -17,23 +17,21 @@ use crate::postgres::Postgres;
 /// A database for each way of choosing modes: maintenance goes over all topics of a database, and time
 /// is that of the history.
 #[derive(Debug)]
-pub(crate) struct EveryMode {
+pub(crate) struct InModes {
     runtime: Runtime,
     databases: HashMap<Modes, Postgres>,
 }
 
-impl EveryMode {
-    pub(crate) fn start() -> Self {
+impl InModes {
+    pub(crate) fn start(modes: &[Modes]) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime starts");
-        let databases = Modes::ALL.map(|modes| (modes, runtime.block_on(Postgres::start())));
-        Self {
-            runtime,
-            databases: databases.into(),
-        }
+        let start = |modes: &Modes| (*modes, runtime.block_on(Postgres::start()));
+        let databases = modes.iter().map(start).collect();
+        Self { runtime, databases }
     }
 
     /// Runs a history in these modes, and on the memory engine: it must end the same in each.
@@ -67,7 +65,7 @@ impl EveryMode {
     }
 }
 
-impl Drop for EveryMode {
+impl Drop for InModes {
     /// The databases go with it, which takes a runtime.
     fn drop(&mut self) {
         let _entered = self.runtime.enter();
