@@ -343,6 +343,7 @@ BEGIN
         SELECT FROM fanout.outbox_settlements s
         WHERE s.topic_id = %1$s AND s.group_index = grp AND s.id > floor AND s.lane IS NULL);
     IF status = 'ACTIVE' THEN
+        -- Asked again with the rows: the bit may have become another group's since.
         SELECT array_agg(d.ctid), array_agg(d.id), array_agg(d.lane), array_agg(d.attempts),
             array_agg(d.stalls + (d.lease_token IS NOT NULL)::int), min(d.id), max(d.id)
         INTO rows, ids, lanes, failures, expired, low, high
@@ -350,6 +351,8 @@ BEGIN
             SELECT * FROM (SELECT t.ctid, t.id, t.lane, t.attempts, t.stalls, t.lease_token
             FROM fanout.outbox_consumer_groups_%1$s t
             WHERE t.topic_id = %1$s AND t.group_index = grp AND t.parked AND t.available_at <= moment
+                AND (SELECT true FROM fanout.outbox_topic_subscriptions s
+                     WHERE s.subscription_id = subscription AND s.group_index = grp AND s.status = 'ACTIVE')
                 AND (t.leased_until IS NULL OR t.leased_until <= moment)
                 AND (SELECT true FROM fanout.outbox_settlements s
                      WHERE s.topic_id = %1$s AND s.group_index = grp AND s.id = t.id) IS NULL
@@ -360,6 +363,8 @@ BEGIN
             SELECT * FROM (SELECT t.ctid, t.id, t.lane, t.attempts, t.stalls, t.lease_token
             FROM fanout.outbox_consumer_groups_%1$s t
             WHERE t.topic_id = %1$s AND t.group_index = grp AND t.id > floor AND NOT t.parked
+                AND (SELECT true FROM fanout.outbox_topic_subscriptions s
+                     WHERE s.subscription_id = subscription AND s.group_index = grp AND s.status = 'ACTIVE')
                 AND (t.leased_until IS NULL OR t.leased_until <= moment)
                 AND (t.available_at IS NULL OR t.available_at <= moment)
                 AND (SELECT true FROM fanout.outbox_settlements s
@@ -494,11 +499,12 @@ $outer$;
 
 -- The functions below are not hot: they are planned afresh for the one topic that they concern, and so
 -- touch no other's tables. (In PL/pgSQL: before Postgres 18 a function in SQL is planned without its
--- arguments.) Each treats a message that a caller's transaction has settled as settled.
+-- arguments.) Each treats a message that a caller's transaction has settled as settled. What members ask for
+-- changes nothing unless the bit is their subscription's at the moment of the change.
 
 -- Reports failures: the messages are due again after their delays.
 CREATE FUNCTION fanout.fail(
-    topic int, grp smallint, ids bigint[], tokens bigint[], delays interval[], errors text[], at timestamptz
+    subscription bigint, topic int, grp smallint, ids bigint[], tokens bigint[], delays interval[], errors text[], at timestamptz
 ) RETURNS TABLE (id bigint, due timestamptz)
 LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
@@ -510,6 +516,9 @@ BEGIN
         available_at = fanout.time_or_now(at) + u.delay, last_error = u.error
     FROM (SELECT * FROM unnest(ids, tokens, delays, errors) AS u (id, token, delay, error) ORDER BY u.id OFFSET 0) u
     WHERE t.topic_id = topic AND t.group_index = grp AND t.id = u.id AND t.lease_token = u.token
+        AND EXISTS (
+            SELECT FROM fanout.outbox_topic_subscriptions s
+            WHERE s.subscription_id = subscription AND s.group_index = grp AND s.status <> 'CANCELLED')
         AND NOT EXISTS (
             SELECT FROM fanout.outbox_settlements o
             WHERE o.topic_id = topic AND o.group_index = grp AND o.id = u.id)
@@ -518,7 +527,8 @@ END
 $$;
 
 -- Gives messages back as if they had not been fetched.
-CREATE FUNCTION fanout.release(topic int, grp smallint, ids bigint[], tokens bigint[]) RETURNS SETOF bigint
+CREATE FUNCTION fanout.release(subscription bigint, topic int, grp smallint, ids bigint[], tokens bigint[])
+RETURNS SETOF bigint
 LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_column
@@ -528,6 +538,9 @@ BEGIN
     SET lease_token = NULL, leased_until = NULL
     FROM (SELECT * FROM unnest(ids, tokens) AS u (id, token) ORDER BY u.id OFFSET 0) u
     WHERE t.topic_id = topic AND t.group_index = grp AND t.id = u.id AND t.lease_token = u.token
+        AND EXISTS (
+            SELECT FROM fanout.outbox_topic_subscriptions s
+            WHERE s.subscription_id = subscription AND s.group_index = grp AND s.status <> 'CANCELLED')
         AND NOT EXISTS (
             SELECT FROM fanout.outbox_settlements o
             WHERE o.topic_id = topic AND o.group_index = grp AND o.id = u.id)
@@ -537,7 +550,7 @@ $$;
 
 -- Moves the end of leases.
 CREATE FUNCTION fanout.extend(
-    topic int, grp smallint, ids bigint[], tokens bigint[], lease interval, at timestamptz
+    subscription bigint, topic int, grp smallint, ids bigint[], tokens bigint[], lease interval, at timestamptz
 ) RETURNS TABLE (id bigint, token bigint, until timestamptz)
 LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
@@ -548,6 +561,9 @@ BEGIN
     SET leased_until = fanout.time_or_now(at) + lease
     FROM (SELECT * FROM unnest(ids, tokens) AS u (id, token) ORDER BY u.id OFFSET 0) u
     WHERE t.topic_id = topic AND t.group_index = grp AND t.id = u.id AND t.lease_token = u.token
+        AND EXISTS (
+            SELECT FROM fanout.outbox_topic_subscriptions s
+            WHERE s.subscription_id = subscription AND s.group_index = grp AND s.status <> 'CANCELLED')
         AND NOT EXISTS (
             SELECT FROM fanout.outbox_settlements o
             WHERE o.topic_id = topic AND o.group_index = grp AND o.id = u.id)
@@ -669,24 +685,23 @@ BEGIN
 END
 $$;
 
--- Removes up to n tracking rows of a group whose subscription was cancelled, and its bit from the
--- records that it has not settled; returns how many.
+-- Removes up to n tracking rows of a bit that was freed, and the bit from the records that were not settled
+-- for it; returns how many. No row of before lies above the id that the bit was freed at, and none of whoever
+-- has it meanwhile lies up to there.
 CREATE FUNCTION fanout.reap(topic int, grp smallint, n int, at timestamptz) RETURNS bigint
 LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     moment timestamptz := fanout.time_or_now(at);
+    last bigint;
     ids bigint[];
     records bigint[];
 BEGIN
-    PERFORM FROM fanout.outbox_topic_subscriptions s
-    WHERE s.topic_id = topic AND s.group_index = grp AND s.status <> 'CANCELLED';
-    IF FOUND THEN
-        RETURN 0;
-    END IF;
+    SELECT b.freed_id INTO last FROM fanout.consumer_group_index b
+    WHERE b.topic_id = topic AND b.group_index = grp AND b.released;
     SELECT array_agg(t.id) INTO ids FROM (
         SELECT t.id FROM fanout.outbox_consumer_groups t
-        WHERE t.topic_id = topic AND t.group_index = grp ORDER BY t.id LIMIT n
+        WHERE t.topic_id = topic AND t.group_index = grp AND t.id <= last ORDER BY t.id LIMIT n
     ) t;
     IF ids IS NULL THEN
         RETURN 0;

@@ -513,6 +513,9 @@ BEGIN
         FROM (
             SELECT l.lane, l.owner FROM fanout.outbox_lane_leases l
             WHERE l.topic_id = s.topic_id AND l.group_index = grp AND wanting > 0
+                -- With the lanes, and not before: the bit may have become another group's since.
+                AND EXISTS (SELECT FROM fanout.outbox_topic_subscriptions x WHERE x.subscription_id = subscription
+                    AND x.group_index = grp AND x.status <> 'CANCELLED')
                 AND (l.owner IS NULL OR l.expires_at <= moment) AND l.owner IS DISTINCT FROM me
             ORDER BY l.lane
             LIMIT greatest(wanting, 0)
@@ -534,19 +537,23 @@ BEGIN
         WHERE m.topic_id = s.topic_id AND m.group_index = grp AND m.owner = me;
         RETURN;
     END IF;
-    -- Leases first, then members, as everywhere.
+    -- Leases first, then members, as everywhere. Of one that was forgotten ticks may have gone meanwhile, whatever
+    -- it still knows: those from the newest on stay.
     INSERT INTO fanout.outbox_group_members AS m
         (topic_id, group_index, owner, name, joined_at, expires_at, oldest_tick)
     SELECT s.topic_id, grp, me, my_name, moment, moment + term,
-        least(standing, (SELECT k.tick FROM fanout.outbox_ticks k WHERE k.topic_id = s.topic_id
-            ORDER BY k.tick DESC LIMIT 1))
+        (SELECT k.tick FROM fanout.outbox_ticks k WHERE k.topic_id = s.topic_id ORDER BY k.tick DESC LIMIT 1)
+    WHERE EXISTS (SELECT FROM fanout.outbox_topic_subscriptions x WHERE x.subscription_id = subscription
+        AND x.group_index = grp AND x.status <> 'CANCELLED')
     ON CONFLICT (topic_id, group_index, owner) DO UPDATE
-    SET name = excluded.name, expires_at = excluded.expires_at, oldest_tick = excluded.oldest_tick
+    SET name = excluded.name, expires_at = excluded.expires_at,
+        oldest_tick = least(standing, excluded.oldest_tick)
     RETURNING m.oldest_tick INTO oldest;
+    alive := FOUND;
     PERFORM fanout.forget_members(s.topic_id, grp, moment);
 
     RETURN QUERY
-    SELECT moment, true, members, share, oldest, l.lane, o.epoch, o.version, o.tick, a.snapshot::text,
+    SELECT moment, alive, members, share, coalesce(oldest, 0), l.lane, o.epoch, o.version, o.tick, a.snapshot::text,
         o.through_tick, b.snapshot::text, o.last_id, o.settled_ahead::text, o.failures::text,
         o.blocked_until, o.stalls, o.trial_id, l.expires_at
     FROM (SELECT) AS one

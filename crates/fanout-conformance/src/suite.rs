@@ -95,6 +95,10 @@ macro_rules! __each_case {
                 a_member_of_a_former_subscription_settles_nothing_of_a_later_one
                 what_a_former_subscription_fetched_is_stale_in_a_later_one
                 a_member_settles_nothing_of_who_has_its_bit_later
+                a_transaction_settles_nothing_of_an_ended_subscription_in_any_order
+                a_heartbeat_after_a_seek_hides_nothing
+                after_seeks_a_member_has_nothing_that_another_has
+                a_member_leaves_after_a_seek
             }
             both late_commits {
                 ids_may_commit_in_any_order

@@ -1,5 +1,6 @@
 //! A consumer's session: routes to the strategies.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -98,7 +99,7 @@ impl PostgresMember {
     /// Takes messages by their tracking rows while the cursors rest, unless the mode has changed.
     async fn fetch_resting(&self, scope: &Scope, limit: usize) -> Result<Claimed> {
         let claimed = self.fetch_tracked(scope, limit).await?;
-        if self.tracked.tracks() {
+        if self.tracked.tracks(scope) {
             return Ok(claimed);
         }
         self.paths.write().wake();
@@ -110,7 +111,7 @@ impl PostgresMember {
 
     /// Takes messages by both paths; each that has work gets half of the limit at least.
     async fn fetch_both(&self, scope: &Scope, limit: usize) -> Result<Claimed> {
-        let look = self.cursors.look(scope, self.tracked.floor()).await?;
+        let look = self.cursors.look(scope, self.tracked.floor(scope)).await?;
         let mut claimed = Claimed {
             status: look.status,
             fetched: Fetched::default(),
@@ -156,6 +157,16 @@ impl PostgresMember {
         Ok(claimed)
     }
 
+    /// Goes on with the subscription as it is now. A seek gives it another bit, and then both paths have to be
+    /// looked at.
+    fn adopt(&self, present: Subscription) {
+        let mut subscription = self.subscription.write();
+        if subscription.group_index != present.group_index {
+            self.paths.write().wake();
+        }
+        *subscription = present;
+    }
+
     /// What a fetch returns; none when the subscription has another bit since a seek.
     async fn explain(&self, scope: &Scope, answer: Result<Claimed>) -> Result<Option<Fetched>> {
         let error = match answer {
@@ -181,9 +192,7 @@ impl PostgresMember {
             (Some(present), None)
                 if present.group_index != scope.group && present.status.is_live() =>
             {
-                self.tracked.start_anew();
-                self.paths.write().wake();
-                self.subscription.write().clone_from(&present);
+                self.adopt(present);
                 Ok(None)
             }
             (Some(present), None) => Err(subscription_ended(&present)),
@@ -198,14 +207,18 @@ impl PostgresMember {
         scope: &Scope,
         receipts: impl Iterator<Item = &'a Receipt> + Clone + Send,
     ) -> Result<Vec<usize>> {
-        let is_foreign = |receipt: &&Receipt| receipt.subscription() != scope.subscription;
-        if receipts.clone().any(|receipt| is_foreign(&receipt)) {
-            let groups = subscriptions::groups(checkout.get().await?, scope.topic).await?;
-            let group = self.subscription.read().group.clone();
-            let of_another =
-                |receipt: &&Receipt| groups.get(&receipt.subscription()) != Some(&group);
-            if let Some(receipt) = receipts.clone().filter(is_foreign).find(of_another) {
-                return Err(foreign_receipt(receipt));
+        let ids: BTreeSet<_> = receipts.clone().map(Receipt::subscription).collect();
+        if ids.iter().any(|id| *id != scope.subscription) {
+            let ids = ids.into_iter().chain([scope.subscription]).collect();
+            let groups = subscriptions::groups(checkout.get().await?, ids).await?;
+            let own = groups.get(&scope.subscription);
+            // With the topic all that was known of it is gone; its receipts are stale anyway.
+            let is_foreign = |receipt: &&Receipt| {
+                receipt.topic() != scope.topic
+                    || own.is_some() && groups.get(&receipt.subscription()) != own
+            };
+            if let Some(foreign) = receipts.clone().find(is_foreign) {
+                return Err(foreign_receipt(foreign));
             }
         }
         // A seek gives the subscription another bit.
@@ -214,6 +227,45 @@ impl PostgresMember {
         };
         let own = receipts.enumerate().filter(|(_, receipt)| is_own(receipt));
         Ok(own.map(|(index, _)| index).collect())
+    }
+
+    /// Settles, and forgets what is no longer in hand.
+    async fn settle_held(&self, settlements: &[Settlement]) -> Result<Vec<Outcome>> {
+        let mut checkout = self.backend.checkout()?;
+        let scope = self.scope();
+        let receipts = settlements.iter().map(|settlement| &settlement.receipt);
+        let own = self
+            .of_this_incarnation(&mut checkout, &scope, receipts)
+            .await?;
+        let mut outcomes = vec![Outcome::Stale; settlements.len()];
+        for (form, indexes) in by_form(own, |index| &settlements[index].receipt) {
+            let mine: Vec<_> = indexes
+                .iter()
+                .map(|index| settlements[*index].clone())
+                .collect();
+            let settled = match form {
+                CompletionMode::ReferenceCounting => {
+                    self.tracked.settle(&mut checkout, &scope, &mine).await
+                }
+                CompletionMode::OffsetWatermark => {
+                    self.cursors.settle(&mut checkout, &scope, &mine).await
+                }
+            };
+            let settled = match settled {
+                Err(error)
+                    if error.kind() == ErrorKind::Database
+                        && self.topic_is_gone(&mut checkout, &scope).await? =>
+                {
+                    vec![Outcome::Stale; mine.len()]
+                }
+                settled => settled?,
+            };
+            for (index, outcome) in indexes.into_iter().zip(settled) {
+                outcomes[index] = outcome;
+            }
+        }
+        self.held.settled(settlements, &outcomes);
+        Ok(outcomes)
     }
 
     /// Whether the topic was deleted: then its hot functions are gone too.
@@ -263,41 +315,8 @@ impl Member for PostgresMember {
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Outcome>> {
         self.check_open()?;
-        let mut checkout = self.backend.checkout()?;
-        let scope = self.scope();
-        let receipts = settlements.iter().map(|settlement| &settlement.receipt);
-        let own = self
-            .of_this_incarnation(&mut checkout, &scope, receipts)
-            .await?;
-        let mut outcomes = vec![Outcome::Stale; settlements.len()];
-        for (form, indexes) in by_form(own, |index| &settlements[index].receipt) {
-            let mine: Vec<_> = indexes
-                .iter()
-                .map(|index| settlements[*index].clone())
-                .collect();
-            let settled = match form {
-                CompletionMode::ReferenceCounting => {
-                    self.tracked.settle(&mut checkout, &scope, &mine).await
-                }
-                CompletionMode::OffsetWatermark => {
-                    self.cursors.settle(&mut checkout, &scope, &mine).await
-                }
-            };
-            let settled = match settled {
-                Err(error)
-                    if error.kind() == ErrorKind::Database
-                        && self.topic_is_gone(&mut checkout, &scope).await? =>
-                {
-                    vec![Outcome::Stale; mine.len()]
-                }
-                settled => settled?,
-            };
-            for (index, outcome) in indexes.into_iter().zip(settled) {
-                outcomes[index] = outcome;
-            }
-        }
+        let outcomes = self.settle_held(settlements).await?;
         self.counters.outcomes(&outcomes);
-        self.held.settled(settlements, &outcomes);
         Ok(outcomes)
     }
 
@@ -352,7 +371,7 @@ impl Member for PostgresMember {
                 None => return Err(topic_not_found(topic)),
             },
         };
-        self.subscription.write().clone_from(&beaten);
+        self.adopt(beaten.clone());
         Ok(beaten)
     }
 
@@ -368,12 +387,7 @@ impl Member for PostgresMember {
             if releases.is_empty() {
                 break;
             }
-            let mut checkout = self.backend.checkout()?;
-            let outcomes = self
-                .tracked
-                .settle(&mut checkout, &self.scope(), &releases)
-                .await?;
-            self.held.settled(&releases, &outcomes);
+            self.settle_held(&releases).await?;
         }
         self.cursors.leave().await
     }

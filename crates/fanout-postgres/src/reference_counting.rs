@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use diesel_async::AsyncPgConnection;
 use fanout_core::{
     Claimed, Clock, CompletionMode, CompletionStrategy, DeadReason, Delivery, Error, ErrorKind,
-    Extension, Fetched, Message, MessageId, Outcome, Receipt, ReceiptForm, Result, Scope,
-    Settlement, Timestamp, TopicId, TrackedReceipt, Verdict,
+    Extension, Fetched, GroupIndex, Message, MessageId, Outcome, Receipt, ReceiptForm, Result,
+    Scope, Settlement, Timestamp, TopicId, TrackedReceipt, Verdict,
 };
 
 use parking_lot::RwLock;
@@ -29,7 +29,8 @@ pub(crate) const BATCH: i32 = 5000;
 pub(crate) struct ReferenceCounting {
     clock: Option<Arc<dyn Clock>>,
     counters: Arc<Counters>,
-    upkeep: RwLock<Arc<ClaimUpkeep>>,
+    /// Of the group's present bit.
+    upkeep: RwLock<(GroupIndex, Arc<ClaimUpkeep>)>,
 }
 
 impl ReferenceCounting {
@@ -37,23 +38,27 @@ impl ReferenceCounting {
         Self {
             clock,
             counters,
-            upkeep: RwLock::default(),
+            upkeep: RwLock::new((GroupIndex(0), Arc::default())),
         }
     }
 
-    /// Forgets all that holds for the group's former bit.
-    pub(crate) fn start_anew(&self) {
-        *self.upkeep.write() = Arc::default();
+    /// What is known for a subscription's bit, which a seek changes: nothing of the former holds.
+    fn upkeep(&self, scope: &Scope) -> Arc<ClaimUpkeep> {
+        let mut upkeep = self.upkeep.write();
+        if upkeep.0 != scope.group {
+            *upkeep = (scope.group, Arc::default());
+        }
+        upkeep.1.clone()
     }
 
     /// An id up to which the group owes no tracked message.
-    pub(crate) fn floor(&self) -> i64 {
-        self.upkeep.read().floor()
+    pub(crate) fn floor(&self, scope: &Scope) -> i64 {
+        self.upkeep(scope).floor()
     }
 
     /// Whether the last claim saw that new messages of the topic are tracked.
-    pub(crate) fn tracks(&self) -> bool {
-        self.upkeep.read().tracks()
+    pub(crate) fn tracks(&self, scope: &Scope) -> bool {
+        self.upkeep(scope).tracks()
     }
 
     fn now(&self) -> Option<Timestamp> {
@@ -218,7 +223,7 @@ impl CompletionStrategy for ReferenceCounting {
         limit: usize,
     ) -> Result<Claimed> {
         let connection = connection.get().await?;
-        let upkeep = self.upkeep.read().clone();
+        let upkeep = self.upkeep(scope);
         upkeep.run(connection, scope, self.now()).await;
         let floor = upkeep.floor();
         let mut claim = tracking::claim(connection, scope, floor, limit, self.now()).await?;

@@ -147,4 +147,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     outbox_consumer_groups,
     outbox_settlements,
     outbox_dead_letters,
+    outbox_seeks,
 );

@@ -121,7 +121,7 @@ impl PostgresBackend {
             transaction.rollback().await?;
             return Ok(None);
         }
-        let index = subscriptions::allocate_bit(connection, &topic, group).await?;
+        let index = subscriptions::allocate_bit(connection, &topic, group, None).await?;
         let subscription =
             subscriptions::insert(connection, &topic, group, index, subscribe, self.now()).await?;
         if !subscriptions::begin_at(connection, subscription.id, moment).await? {
@@ -192,7 +192,7 @@ impl PostgresBackend {
             ));
         }
         subscriptions::release_bit(connection, topic.id, before.group_index).await?;
-        let bit = subscriptions::allocate_bit(connection, &topic, group).await?;
+        let bit = subscriptions::allocate_bit(connection, &topic, group, Some(before.id)).await?;
         subscriptions::change_bit(connection, before.id, bit).await?;
         if !subscriptions::begin_at(connection, before.id, moment).await? {
             transaction.rollback().await?;

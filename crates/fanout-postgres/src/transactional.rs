@@ -58,9 +58,17 @@ impl Transactional for PostgresBackend {
                 ),
             ));
         }
-        // With its topic a subscription is gone; else what has ended is told by the settlement.
-        if !subscriptions::is_known(tx, subscription).await? {
-            return Err(foreign_receipt(first));
+        match subscriptions::bit_of(tx, subscription).await? {
+            None => return Err(foreign_receipt(first)),
+            Some(present) if present == Some(group) => {}
+            Some(_) => {
+                return Err(Error::new(
+                    ErrorKind::StaleReceipt,
+                    format!(
+                        "subscription has ended or was sought subscription_id=`{subscription}`"
+                    ),
+                ));
+            }
         }
         if !lanes.is_empty() {
             let before = match self.known_hub(topic) {
@@ -115,7 +123,8 @@ async fn check_common(
     let Some(other) = receipts.iter().find(|receipt| of(receipt) != of(first)) else {
         return Ok(());
     };
-    let groups = subscriptions::groups(tx, first.topic()).await?;
+    let ids = receipts.iter().map(Receipt::subscription).collect();
+    let groups = subscriptions::groups(tx, ids).await?;
     let group = groups.get(&first.subscription());
     let is_foreign =
         |receipt: &&Receipt| group.is_none() || groups.get(&receipt.subscription()) != group;

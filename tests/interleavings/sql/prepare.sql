@@ -59,17 +59,6 @@ $$;
 CREATE TRIGGER note_move AFTER UPDATE ON fanout.outbox_subscription_offsets
     FOR EACH ROW EXECUTE FUNCTION inter.note_move();
 
--- Epochs of all interleavings differ, so that no receipt of a former one looks like one of the present.
-CREATE SEQUENCE inter.epochs INCREMENT 1000;
-CREATE FUNCTION inter.first_epoch() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    NEW.epoch := nextval('inter.epochs');
-    RETURN NEW;
-END
-$$;
-CREATE TRIGGER first_epoch BEFORE INSERT ON fanout.outbox_subscription_offsets
-    FOR EACH ROW EXECUTE FUNCTION inter.first_epoch();
-
 -- Makes a topic as new, at a fraction of what another one costs.
 CREATE FUNCTION inter.renew(topic int, mode text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN

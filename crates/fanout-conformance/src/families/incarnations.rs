@@ -1,12 +1,14 @@
-//! Subscriptions of a group that follow each other, and of others that get what it leaves: on a topic without
-//! messages a bit is free again as soon as its subscription has ended.
+//! Subscriptions of a group that follow each other, by cancellation or seek, and those of others that get what
+//! it leaves: on a topic without messages a bit is free again as soon as nobody has it.
 
 use std::sync::Arc;
 
-use fanout_core::{Delivery, ErrorKind, Extension, Member, Outcome, Settlement};
+use fanout_core::{Delivery, ErrorKind, Extension, Member, Outcome, Settlement, StartPosition};
 
+use crate::Harness;
 use crate::stage::{
-    LEASE, Scene, TestGroup, ended, nothing, outcomes, receipts, refused, settle_all, take,
+    Fixture, LEASE, STALE, Scene, TestGroup, both_orderings, ended, nothing, of_key, ordered,
+    outcomes, receipts, refused, same_ids, settle_all, take,
 };
 
 const MESSAGES: usize = 6;
@@ -103,4 +105,90 @@ pub(crate) async fn a_member_settles_nothing_of_who_has_its_bit_later(s: &Scene)
         [],
         "nothing was changed for its member"
     );
+}
+
+pub(crate) async fn a_transaction_settles_nothing_of_an_ended_subscription_in_any_order<
+    H: Harness,
+>(
+    f: &Fixture<H>,
+) {
+    for by_seek in [false, true] {
+        let topic = f.topic(&format!("orders {by_seek}")).await;
+        let group = topic.at("billing");
+        group.subscribe(ordered()).await.expect("subscribes");
+        topic.publish_all(of_key("k", 2)).await;
+        let held = take(&*group.member().await, 2).await;
+        if by_seek {
+            group
+                .seek(StartPosition::FromNow)
+                .await
+                .expect("it is live");
+        } else {
+            group.cancel().await.expect("it is live");
+        }
+        let mut tx = f.begin().await;
+        refused(
+            f.settle_in(&mut tx, &held[1..]).await,
+            STALE,
+            "it is not the order that is wrong",
+        );
+        tx.rollback().await.expect("it can be undone");
+    }
+}
+
+pub(crate) async fn a_heartbeat_after_a_seek_hides_nothing(s: &Scene) {
+    for (name, options) in both_orderings() {
+        let topic = s.topic(name).await;
+        let group = topic.at("billing");
+        group.subscribe(options).await.expect("subscribes");
+        let ids = topic.publish(MESSAGES).await;
+        let member = group.member().await;
+        settle_all(&*member, &take(&*member, MESSAGES).await).await;
+        nothing(&*member, "all is settled").await;
+        group
+            .seek(StartPosition::FromBeginning)
+            .await
+            .expect("it is live");
+        member.heartbeat().await.expect("it is live");
+        let again = take(&*member, MESSAGES).await;
+        same_ids(again.iter().map(|d| d.message.id), ids, "all is owed again");
+        settle_all(&*member, &again).await;
+        assert_eq!(group.pending().await, [], "and can be settled");
+    }
+}
+
+pub(crate) async fn after_seeks_a_member_has_nothing_that_another_has(s: &Scene) {
+    let topic = s.topic("orders").await;
+    let group = topic.group("billing").await;
+    let idle = group.member().await;
+    nothing(&*idle, "there is nothing yet").await;
+    for _ in 0..2 {
+        group
+            .seek(StartPosition::FromNow)
+            .await
+            .expect("it is live");
+    }
+    let busy = group.member().await;
+    nothing(&*busy, "there is nothing yet").await;
+    topic.publish(MESSAGES).await;
+    let held = take(&*busy, MESSAGES).await;
+    nothing(&*idle, "another has all of it under a lease").await;
+    settle_all(&*busy, &held).await;
+}
+
+pub(crate) async fn a_member_leaves_after_a_seek(s: &Scene) {
+    let topic = s.topic("orders").await;
+    let group = topic.group("billing").await;
+    topic.publish(MESSAGES).await;
+    let member = group.member().await;
+    take(&*member, MESSAGES).await;
+    group
+        .seek(StartPosition::FromNow)
+        .await
+        .expect("it is live");
+    nothing(&*member, "nothing is owed any more").await;
+    member.leave().await.expect("what it holds is void");
+    topic.publish(MESSAGES).await;
+    let held = take(&*group.member().await, MESSAGES).await;
+    assert_eq!(held.len(), MESSAGES, "nothing waits for the end of a lease");
 }

@@ -1,6 +1,6 @@
 //! Subscriptions and the groups' bits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::data_types::{PgInterval, PgTimestamp};
 use diesel::prelude::*;
@@ -17,7 +17,7 @@ use super::fns::time_or_now;
 use super::time::{from_duration, from_timestamp, to_duration, to_timestamp};
 use crate::error::{ResultExt, corrupt};
 use crate::schema::{
-    consumer_group_index as bits, outbox_consumer_groups as tracking,
+    consumer_group_index as bits, outbox_consumer_groups as tracking, outbox_seeks as seeks,
     outbox_topic_subscriptions as subscriptions,
 };
 
@@ -182,15 +182,26 @@ pub(crate) async fn get(
         .transpose()
 }
 
-/// Whether there is, or was, this subscription; with a topic go its subscriptions.
-pub(crate) async fn is_known(
+/// A subscription's bit, while it is live; none when it has ended. No answer: it is unknown, as are those of
+/// topics that were deleted.
+pub(crate) async fn bit_of(
     connection: &mut AsyncPgConnection,
     id: SubscriptionId,
-) -> Result<bool> {
-    diesel::select(diesel::dsl::exists(subscriptions::table.find(id.0)))
-        .get_result(connection)
+) -> Result<Option<Option<GroupIndex>>> {
+    let found: Option<(String, i16)> = subscriptions::table
+        .find(id.0)
+        .select((subscriptions::status, subscriptions::group_index))
+        .first(connection)
         .await
-        .reading()
+        .optional()
+        .reading()?;
+    found
+        .map(|(status, bit)| {
+            (status != "CANCELLED")
+                .then(|| group_index(bit))
+                .transpose()
+        })
+        .transpose()
 }
 
 /// Reads all subscriptions of a topic, by group and age.
@@ -210,12 +221,14 @@ pub(crate) async fn list(
         .collect()
 }
 
-/// Gives a group a bit: the lowest freed one below which the log was dropped, or a new one. The
-/// caller has locked the membership.
+/// Gives a group a bit: the lowest freed one below which the log was dropped, or a new one. A subscription that
+/// moves never gets one that it had before: its members know by the bit that it has moved. The caller has locked
+/// the membership.
 pub(crate) async fn allocate_bit(
     connection: &mut AsyncPgConnection,
     topic: &Topic,
     group: &GroupName,
+    moved: Option<SubscriptionId>,
 ) -> Result<GroupIndex> {
     let freed: Option<i16> = bits::table
         .filter(bits::topic_id.eq(topic.id.0))
@@ -225,6 +238,11 @@ pub(crate) async fn allocate_bit(
             tracking::table
                 .filter(tracking::topic_id.eq(topic.id.0))
                 .filter(tracking::group_index.eq(bits::group_index)),
+        )))
+        .filter(diesel::dsl::not(diesel::dsl::exists(
+            seeks::table
+                .filter(seeks::subscription_id.nullable().eq(moved.map(|id| id.0)))
+                .filter(seeks::former_group_index.eq(bits::group_index)),
         )))
         .order(bits::group_index)
         .select(bits::group_index)
@@ -545,19 +563,26 @@ pub(crate) async fn names(
         .collect()
 }
 
-/// The groups of a topic's subscriptions, ended ones included.
+/// Whose these subscriptions are, or were; those of deleted topics are unknown.
 pub(crate) async fn groups(
     connection: &mut AsyncPgConnection,
-    topic: TopicId,
-) -> Result<BTreeMap<SubscriptionId, GroupName>> {
-    let rows: Vec<(i64, String)> = subscriptions::table
-        .filter(subscriptions::topic_id.eq(topic.0))
-        .select((subscriptions::subscription_id, subscriptions::group_name))
+    ids: BTreeSet<SubscriptionId>,
+) -> Result<BTreeMap<SubscriptionId, (TopicId, GroupName)>> {
+    let rows: Vec<(i64, i32, String)> = subscriptions::table
+        .filter(subscriptions::subscription_id.eq_any(ids.into_iter().map(|id| id.0)))
+        .select((
+            subscriptions::subscription_id,
+            subscriptions::topic_id,
+            subscriptions::group_name,
+        ))
         .load(connection)
         .await
         .reading()?;
     rows.into_iter()
-        .map(|(id, name)| Ok((SubscriptionId(id), GroupName::new(&name)?)))
+        .map(|(id, topic, name)| {
+            let group = GroupName::new(&name)?;
+            Ok((SubscriptionId(id), (TopicId(topic), group)))
+        })
         .collect()
 }
 

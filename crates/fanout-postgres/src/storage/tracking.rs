@@ -203,6 +203,7 @@ pub(crate) async fn fail(
 ) -> Result<Vec<(i64, Timestamp)>> {
     let delays: Vec<PgInterval> = delays.iter().copied().map(from_duration).collect();
     let binds = (
+        scope.subscription.0.into_sql::<BigInt>(),
         scope.topic.0.into_sql::<Integer>(),
         bit(scope.group).into_sql::<SmallInt>(),
         ids.into_sql::<Array<BigInt>>(),
@@ -229,6 +230,7 @@ pub(crate) async fn release(
     tokens: &[i64],
 ) -> Result<Vec<i64>> {
     let binds = (
+        scope.subscription.0.into_sql::<BigInt>(),
         scope.topic.0.into_sql::<Integer>(),
         bit(scope.group).into_sql::<SmallInt>(),
         ids.into_sql::<Array<BigInt>>(),
@@ -250,6 +252,7 @@ pub(crate) async fn extend(
     now: Option<Timestamp>,
 ) -> Result<Vec<((i64, i64), Timestamp)>> {
     let binds = (
+        scope.subscription.0.into_sql::<BigInt>(),
         scope.topic.0.into_sql::<Integer>(),
         bit(scope.group).into_sql::<SmallInt>(),
         ids.into_sql::<Array<BigInt>>(),

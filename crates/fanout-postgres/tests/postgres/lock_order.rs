@@ -298,9 +298,9 @@ fn array(ids: impl IntoIterator<Item = i64>) -> String {
 #[tokio::test]
 async fn tracking_rows_are_changed_in_order() {
     let calls = [
-        "SELECT FROM fanout.fail(1, 0::smallint, IDS, TOKENS, DELAYS, ERRORS, NULL)",
-        "SELECT FROM fanout.release(1, 0::smallint, IDS, TOKENS)",
-        "SELECT FROM fanout.extend(1, 0::smallint, IDS, TOKENS, '1 h', NULL)",
+        "SELECT FROM fanout.fail(1, 1, 0::smallint, IDS, TOKENS, DELAYS, ERRORS, NULL)",
+        "SELECT FROM fanout.release(1, 1, 0::smallint, IDS, TOKENS)",
+        "SELECT FROM fanout.extend(1, 1, 0::smallint, IDS, TOKENS, '1 h', NULL)",
     ];
     for call in calls {
         let (place, ids) = tracked(false).await;
@@ -350,7 +350,10 @@ async fn rows_of_a_group_that_has_gone_are_removed_in_order() {
         for rows in tables(parked) {
             let (place, ids) = tracked(parked).await;
             place
-                .run("UPDATE fanout.outbox_topic_subscriptions SET status = 'CANCELLED'")
+                .run(
+                    "UPDATE fanout.outbox_topic_subscriptions SET status = 'CANCELLED';
+                     UPDATE fanout.consumer_group_index SET released = true, freed_id = fanout.drawn_id(topic_id)",
+                )
                 .await;
             let call = "SELECT fanout.reap(1, 0::smallint, 1000, NULL)";
             place.locks_in_order(*rows, &ids, ids[100], call).await;

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanout_core::{Backend, BackendExt, CompletionMode, JoinOptions, ManualClock, MemberName};
+use fanout_core::{
+    Backend, BackendExt, CompletionMode, ErrorKind, JoinOptions, ManualClock, MemberExt, MemberName,
+};
 use fanout_postgres::PostgresBackend;
 
-use crate::readers::HANG;
-use crate::support::{connect, group, in_mode, messages, migrated, open, topic};
+use crate::readers::{HANG, WAITING, until};
+use crate::support::{connect, group, in_mode, messages, migrated, open, topic, value};
 
 /// Two that came back together, each removing what was left of the other, were a deadlock.
 #[tokio::test]
@@ -84,6 +86,110 @@ async fn whoever_has_a_bit_later_has_other_epochs() {
         epochs.len(),
         lanes,
         "no two have an epoch in common: {epochs:?}"
+    );
+}
+
+/// A member is stopped right before it takes lanes, and meanwhile its bit becomes another group's.
+#[tokio::test]
+async fn a_bit_that_changes_hands_in_the_middle_of_a_fetch_gives_nothing_away() {
+    let database = migrated().await;
+    let backend = open(&database).await;
+    let (gate, watcher) = (connect(database.url()).await, connect(database.url()).await);
+    let mode = in_mode(CompletionMode::OffsetWatermark);
+    backend.create_topic(&topic("t"), mode).await.unwrap();
+    let (former, next) = (group("former"), group("next"));
+    backend
+        .subscribe_from_now(&topic("t"), &former)
+        .await
+        .unwrap();
+    let slow = backend.join_group(&topic("t"), &former).await.unwrap();
+    gate.batch_execute(
+        "CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NULL; END';
+         CREATE TRIGGER gate BEFORE UPDATE ON fanout.outbox_lane_leases EXECUTE FUNCTION gate();
+         SELECT pg_advisory_lock(42)",
+    )
+    .await
+    .unwrap();
+    let fetching = tokio::spawn({
+        let slow = slow.clone();
+        async move { slow.fetch(10).await }
+    });
+    until(&watcher, WAITING, 1).await;
+    backend.cancel(&topic("t"), &former).await.unwrap();
+    let index = backend
+        .subscribe_from_now(&topic("t"), &next)
+        .await
+        .unwrap();
+    assert_eq!(index.group_index, slow.subscription().group_index);
+    backend.publish(&topic("t"), messages(10)).await.unwrap();
+    gate.batch_execute("SELECT pg_advisory_unlock(42)")
+        .await
+        .unwrap();
+    let fetched = fetching.await.unwrap();
+    assert!(
+        fetched
+            .as_ref()
+            .is_ok_and(|fetched| fetched.deliveries.is_empty())
+            || fetched
+                .as_ref()
+                .is_err_and(|error| error.kind() == ErrorKind::SubscriptionEnded),
+        "{fetched:?}"
+    );
+    let member = backend.join_group(&topic("t"), &next).await.unwrap();
+    let fetched = member.fetch(10).await.unwrap();
+    assert_eq!(
+        fetched.deliveries.len(),
+        10,
+        "all lanes are free, and it is alone"
+    );
+}
+
+/// While it was forgotten, ticks went that its process still knows: its cursors must not come to stand at them.
+#[tokio::test]
+async fn a_member_that_was_forgotten_moves_to_no_tick_that_went_meanwhile() {
+    let database = migrated().await;
+    let clock = Arc::new(ManualClock::default());
+    let backend = PostgresBackend::builder(database.url())
+        .clock(clock.clone())
+        .connect()
+        .await
+        .unwrap();
+    let watcher = connect(database.url()).await;
+    let mode = in_mode(CompletionMode::OffsetWatermark);
+    let (topic, group) = (topic("t"), group("g"));
+    backend.create_topic(&topic, mode).await.unwrap();
+    backend.subscribe_from_now(&topic, &group).await.unwrap();
+    let member = backend.join_group(&topic, &group).await.unwrap();
+    let newest = "SELECT max(tick) FROM fanout.outbox_ticks";
+    // What a member moves to is stored once in a while: until it knows a tick that is not.
+    let known = loop {
+        backend.publish(&topic, messages(3)).await.unwrap();
+        let held = member.fetch(10).await.unwrap().deliveries;
+        assert_eq!(held.len(), 3);
+        let known: i64 = value(&watcher, newest).await;
+        let stored = format!(
+            "SELECT count(*) FROM fanout.outbox_subscription_offsets WHERE {known} IN (tick, through_tick)"
+        );
+        if value::<i64>(&watcher, &stored).await == 0 {
+            break known;
+        }
+        member.done_all(&held).await.unwrap();
+    };
+    clock.advance(Duration::from_secs(3600));
+    backend.publish(&topic, messages(2)).await.unwrap();
+    backend.maintain().await.unwrap();
+    let there = format!("SELECT count(*) FROM fanout.outbox_ticks WHERE tick = {known}");
+    assert_eq!(value::<i64>(&watcher, &there).await, 0, "it was merged");
+
+    let back = member.fetch(2).await.unwrap().deliveries;
+    assert_eq!(member.done_all(&back).await.unwrap(), 2);
+    let gone = "SELECT count(*) FROM fanout.outbox_subscription_offsets o WHERE NOT EXISTS (
+        SELECT FROM fanout.outbox_ticks k WHERE k.topic_id = o.topic_id AND k.tick = o.tick)";
+    assert_eq!(
+        value::<i64>(&watcher, gone).await,
+        0,
+        "cursors stand at ticks that exist"
     );
 }
 
