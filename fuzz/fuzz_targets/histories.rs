@@ -169,9 +169,12 @@ impl Decoder<'_> {
 
     fn history(&mut self) -> Result<(Modes, History)> {
         let modes = self.one(&Modes::ALL)?;
+        let blocks_writes = self.below(8)? == 7;
+        let how_to_drain = self.below(4)?;
         let mut history = History {
-            blocks_writes: self.below(8)? == 7,
-            maintained: self.bool()?,
+            blocks_writes,
+            maintained: how_to_drain % 2 == 1,
+            members_stay: how_to_drain >= 2,
             first_mode: self.mode()?,
             lanes: self.one(&[2, 1, 3, DEFAULT_LANES])?,
             orders: [

@@ -38,6 +38,8 @@ impl Postgres {
         let clock = Arc::new(ManualClock::default());
         let backend = PostgresBackend::builder(database.url())
             .pool_size(6)
+            // What they leave alone for a while of real time would not be drained.
+            .rest(Duration::MAX, Duration::ZERO)
             .clock(clock.clone())
             .connect()
             .await

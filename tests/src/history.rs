@@ -15,6 +15,8 @@ pub struct History {
     pub blocks_writes: bool,
     /// Maintenance runs while the history is drained; else fetches alone must do.
     pub maintained: bool,
+    /// The members that there are drain it; else new ones do.
+    pub members_stay: bool,
     /// The topics' mode at first, where modes are mixed.
     pub first_mode: CompletionMode,
     /// How many lanes the topics have.
@@ -30,9 +32,10 @@ impl fmt::Debug for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "blocks_writes={} maintained={} first_mode={} lanes={} orders={:?} handler={:?}",
+            "blocks_writes={} maintained={} members_stay={} first_mode={} lanes={} orders={:?} handler={:?}",
             self.blocks_writes,
             self.maintained,
+            self.members_stay,
             self.first_mode,
             self.lanes,
             self.orders,

@@ -75,6 +75,7 @@ fn handled(table: Vec<Handling>, ops: &[Op]) -> History {
     History {
         blocks_writes: false,
         maintained: false,
+        members_stay: false,
         first_mode: CompletionMode::ReferenceCounting,
         lanes: 1,
         orders: [Order::Any; 3],

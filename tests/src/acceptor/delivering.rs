@@ -102,7 +102,11 @@ impl Acceptor {
     ) -> Checked {
         let incarnation = self.incarnation(seat);
         check!(
-            delivery.receipt.group() == incarnation.subscription.group_index,
+            (delivery.receipt.subscription(), delivery.receipt.group())
+                == (
+                    incarnation.subscription.id,
+                    incarnation.subscription.group_index
+                ),
             "fetch: the receipt of {ordinal} is of another group: {:?}",
             delivery.receipt
         );

@@ -2,8 +2,9 @@
 
 use fanout_core::{MessageId, Timestamp, Watermark};
 
+use super::open_transaction::OpenTransaction;
 use super::{Acceptor, Checked, check};
-use crate::published::{Fate, Ordinal};
+use crate::published::{Fate, Ordinal, Published};
 use crate::reader::{Channel, Reader};
 
 /// What is known of a topic's watermark.
@@ -85,23 +86,30 @@ impl Acceptor {
             .map(|(_, ordinal)| *ordinal)
     }
 
-    /// Up to where every id has committed or rolled back, at least and at most.
+    /// Up to where every id has committed or rolled back, at least and at most. The refusal of a call may have
+    /// rolled its transaction back already, before the caller says so.
     fn decided(&self, channel: Channel) -> (i64, i64) {
-        let ids = |fits: fn(Fate) -> bool| {
-            self.published
-                .iter()
-                .filter(move |p| p.channel == channel && fits(p.fate))
-                .map(|p| p.id.0)
+        let of_channel = |ordinal: &Ordinal| self.published[*ordinal].channel == channel;
+        let lowest = |open: &mut dyn Iterator<Item = &OpenTransaction>| {
+            open.flat_map(|open| &open.published)
+                .filter(|ordinal| of_channel(ordinal))
+                .map(|ordinal| self.published[*ordinal].id.0 - 1)
+                .min()
         };
-        match ids(|fate| fate == Fate::Open).min() {
-            Some(open) => (open - 1, open - 1),
-            None => (
-                ids(|fate| fate != Fate::Refused).max().unwrap_or(0),
-                self.marked
-                    .get(&channel)
-                    .map_or(0, |marked| marked.attempts),
-            ),
-        }
+        let least = lowest(&mut self.transactions.values());
+        let most = lowest(
+            &mut self
+                .transactions
+                .values()
+                .filter(|open| open.doom.is_none()),
+        );
+        let is_known = |p: &&Published| p.channel == channel && p.fate != Fate::Refused;
+        let known = self.published.iter().filter(is_known).map(|p| p.id.0).max();
+        let drawn = self
+            .marked
+            .get(&channel)
+            .map_or(0, |marked| marked.attempts);
+        (least.or(known).unwrap_or(0), most.unwrap_or(drawn))
     }
 
     /// The lowest message that a live group owes.

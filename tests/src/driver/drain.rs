@@ -1,5 +1,6 @@
 //! How every history ends.
 
+use std::mem;
 use std::time::Duration;
 
 use fanout_core::{SubscriptionStatus, Transactional};
@@ -32,18 +33,20 @@ impl<B: Transactional> Driver<'_, B> {
                 self.resume(reader).await?;
             }
         }
-        self.members.clear();
+        let mut members = mem::take(&mut self.members);
+        members.retain(|member| self.members_stay && self.acceptor.is_live(member.seat));
         let now = self.now();
         let last = self.acceptor.open_until(now).into_iter().max();
         self.clock.set(last.unwrap_or(now));
 
-        let mut members = Vec::new();
         for seat in self.acceptor.live().collect::<Vec<_>>() {
-            members.extend(self.join(seat.reader).await?);
+            if members.iter().all(|member| member.seat != seat) {
+                members.extend(self.join(seat.reader).await?);
+            }
         }
         let mut idle = 0;
         for _ in 0..ROUNDS {
-            // Nobody else holds a lane any more.
+            // Nobody holds anything under a lease any more.
             let due = self.acceptor.all_due(self.now());
             self.clock.set(due + FAR);
             if self.maintained {

@@ -32,15 +32,27 @@ pub fn histories(max_ops: usize) -> impl Strategy<Value = History> {
             prop_oneof![1 => Just(vec![]), 6 => some(vec![op().boxed()]), 3 => phrase()],
             max_ops / 2,
         ),
+        any::<bool>(),
     )
         .prop_map(
-            move |(blocks_writes, maintained, first_mode, lanes, orders, table, opening, rest)| {
+            move |(
+                blocks_writes,
+                maintained,
+                first_mode,
+                lanes,
+                orders,
+                table,
+                opening,
+                rest,
+                members_stay,
+            )| {
                 let mut ops = opening;
                 ops.extend(rest.into_iter().flatten());
                 ops.truncate(max_ops);
                 History {
                     blocks_writes,
                     maintained,
+                    members_stay,
                     first_mode,
                     lanes,
                     orders,
