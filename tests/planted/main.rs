@@ -6,6 +6,7 @@
 
 mod hunts;
 mod place;
+mod pure;
 mod scripted;
 mod scripts;
 
@@ -19,10 +20,11 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
 
 #[test]
 fn every_mistake_is_looked_for() {
-    use fanout_postgres::planted::Mistake;
+    use fanout_core::planted::Mistake;
     let hunted = hunts::HUNTED.iter().map(|(mistake, _, _)| *mistake);
     let scripted = scripted::SCRIPTS.iter().map(|(mistake, _, _)| *mistake);
-    let looked_for: Vec<Mistake> = hunted.chain(scripted).collect();
+    let fuzzed = pure::FUZZED.iter().map(|(mistake, _, _)| *mistake);
+    let looked_for: Vec<Mistake> = hunted.chain(scripted).chain(fuzzed).collect();
     for mistake in Mistake::ALL {
         assert!(looked_for.contains(&mistake), "{mistake:?}");
     }

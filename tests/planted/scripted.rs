@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::time::Instant;
 
-use fanout_postgres::planted::{Mistake, plant};
+use fanout_core::planted::{Mistake, plant};
 
 use crate::scripts::{self, Seen};
 

@@ -18,6 +18,7 @@ pub mod op;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod published;
+pub mod pure;
 pub mod reader;
 pub mod size;
 pub mod subject;

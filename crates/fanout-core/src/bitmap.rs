@@ -147,7 +147,12 @@ impl GroupBitmap {
     /// Whether `other` holds every index of this set.
     #[must_use]
     pub fn is_subset(&self, other: &Self) -> bool {
-        let theirs = other.as_bytes().iter().chain(std::iter::repeat(&0));
+        let beyond = if planted!(ComparesSharedBytes) {
+            &u8::MAX
+        } else {
+            &0
+        };
+        let theirs = other.as_bytes().iter().chain(std::iter::repeat(beyond));
         self.as_bytes()
             .iter()
             .zip(theirs)
@@ -206,9 +211,11 @@ impl GroupBitmap {
                 index: (MAX_BYTES + byte) * 8 + bit,
             });
         }
-        Ok(Self {
-            bits: BitVec::from_slice(bytes),
-        })
+        let mut bits = BitVec::from_slice(bytes);
+        if planted!(ReadsNarrower) {
+            bits.truncate(bits.last_one().map_or(0, |last| (last / 8 + 1) * 8));
+        }
+        Ok(Self { bits })
     }
 
     fn as_bytes(&self) -> &[u8] {

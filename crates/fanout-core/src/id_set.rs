@@ -60,12 +60,13 @@ impl IdSet {
             return;
         }
         // Those that overlap or touch it become one with it.
+        let touching = if planted!(JoinsAcrossGaps) { 2 } else { 1 };
         let from = self
             .ranges
-            .partition_point(|&(_, end)| end < first && first.saturating_sub(end) > 1);
+            .partition_point(|&(_, end)| end < first && first.saturating_sub(end) > touching);
         let to = self
             .ranges
-            .partition_point(|&(start, _)| start <= last || start.saturating_sub(last) <= 1);
+            .partition_point(|&(start, _)| start <= last || start.saturating_sub(last) <= touching);
         if from < to {
             first = first.min(self.ranges[from].0);
             last = last.max(self.ranges[to - 1].1);
@@ -109,7 +110,7 @@ impl IdSet {
         };
         let index = self.ranges.partition_point(|&(_, last)| last < next);
         match self.ranges.get(index) {
-            Some(&(first, last)) if first <= next => last,
+            Some(&(first, last)) if first <= next || planted!(RunsAcrossGaps) => last,
             _ => after,
         }
     }

@@ -1,6 +1,25 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+/// Whether a known mistake is in force, for tests that show that it is caught; `false` in every build
+/// without `--cfg fanout_planted`.
+#[doc(hidden)]
+#[cfg(fanout_planted)]
+#[macro_export]
+macro_rules! planted {
+    ($mistake:ident) => {
+        $crate::planted::is_in_force($crate::planted::Mistake::$mistake)
+    };
+}
+#[doc(hidden)]
+#[cfg(not(fanout_planted))]
+#[macro_export]
+macro_rules! planted {
+    ($mistake:ident) => {
+        false
+    };
+}
+
 mod backend;
 mod backend_ext;
 mod backoff;
@@ -21,6 +40,8 @@ mod member_ext;
 mod message;
 mod name;
 mod new_message;
+#[cfg(fanout_planted)]
+pub mod planted;
 mod receipt;
 mod settlement;
 mod snapshot;

@@ -55,8 +55,9 @@ impl Snapshot {
     /// Whether it sees what a transaction wrote, provided that it committed.
     #[must_use]
     pub fn sees(&self, transaction: u64) -> bool {
+        let was_open = |transaction| self.in_progress.binary_search(&transaction).is_ok();
         transaction < self.xmin
-            || transaction < self.xmax && self.in_progress.binary_search(&transaction).is_err()
+            || transaction < self.xmax && (planted!(SeesOpenTransactions) || !was_open(transaction))
     }
 
     /// Whether a transaction lies in the span from `earlier` to this one: seen here, not there.
@@ -70,7 +71,8 @@ impl Snapshot {
     pub fn includes(&self, earlier: &Self) -> bool {
         // Whatever lies below both bounds of `earlier` must be seen: only those in progress here,
         // and those from xmax on, are not.
-        self.xmax >= earlier.xmax && self.in_progress.iter().all(|open| !earlier.sees(*open))
+        self.xmax >= earlier.xmax
+            && (planted!(IncludesByEnd) || self.in_progress.iter().all(|open| !earlier.sees(*open)))
     }
 }
 

@@ -1,21 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
-/// Whether a known mistake is in force, for tests that show that it is caught; `false` in every build
-/// without `--cfg fanout_planted`.
-#[cfg(fanout_planted)]
-macro_rules! planted {
-    ($mistake:ident) => {
-        crate::planted::is_in_force(crate::planted::Mistake::$mistake)
-    };
-}
-#[cfg(not(fanout_planted))]
-macro_rules! planted {
-    ($mistake:ident) => {
-        false
-    };
-}
-
 mod backend;
 mod builder;
 mod checkout;
@@ -31,8 +16,6 @@ mod member;
 mod migrator;
 mod offset_watermark;
 mod paths;
-#[cfg(fanout_planted)]
-pub mod planted;
 mod pool;
 mod reference_counting;
 mod schema;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use fanout_core::{
     Backend, Claimed, CompletionMode, CompletionStrategy, Error, ErrorKind, Extension, Fetched,
     Member, MemberCounters, MemberName, Outcome, Receipt, ReceiptForm, Result, Scope, Settlement,
-    Subscription, SubscriptionStatus, TopicId, check_lease,
+    Subscription, SubscriptionStatus, TopicId, check_lease, planted,
 };
 use parking_lot::RwLock;
 

@@ -81,7 +81,7 @@ impl Migrator {
                 }
             }
             #[cfg(fanout_planted)]
-            if let Some(mistake) = crate::planted::in_force().filter(|_| !done.is_empty()) {
+            if let Some(mistake) = fanout_core::planted::in_force().filter(|_| !done.is_empty()) {
                 crate::storage::planted::apply(connection, mistake)?;
             }
             Ok(done)

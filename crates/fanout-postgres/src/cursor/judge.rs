@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fanout_core::{
     CursorReceipt, DeadReason, OnFailure, Ordering, Outcome, SubscriptionOptions, Timestamp,
-    Verdict, stored_error,
+    Verdict, planted, stored_error,
 };
 
 use super::lane_state::{LaneState, State};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use fanout_core::{IdSet, Timestamp};
+use fanout_core::{IdSet, Timestamp, planted};
 
 use super::entry::{Entry, State};
 use super::{LaneState, Position};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use fanout_core::Timestamp;
+use fanout_core::{Timestamp, planted};
 
 use super::entry::{Entry, State};
 use super::{Handed, LaneState};

@@ -28,6 +28,8 @@ pub fn in_force() -> Option<Mistake> {
         .map(|place| Mistake::ALL[place])
 }
 
-pub(crate) fn is_in_force(mistake: Mistake) -> bool {
+/// Whether this one is.
+#[must_use]
+pub fn is_in_force(mistake: Mistake) -> bool {
     in_force() == Some(mistake)
 }

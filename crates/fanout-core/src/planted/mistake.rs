@@ -54,11 +54,23 @@ pub enum Mistake {
     RemainsNothingYet,
     /// What remains of a mode counts what callers' transactions have settled.
     RemainsSettled,
+    /// A set of groups is compared over the bytes that both have.
+    ComparesSharedBytes,
+    /// A stored set of groups is read without the zero bytes at its end.
+    ReadsNarrower,
+    /// Ids with one missing between them become one range.
+    JoinsAcrossGaps,
+    /// The run after an id may begin later than right after it.
+    RunsAcrossGaps,
+    /// A snapshot sees transactions that were in progress.
+    SeesOpenTransactions,
+    /// A later end is taken for a snapshot that sees more.
+    IncludesByEnd,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 31] = [
         Self::TickSeesBeforeLock,
         Self::ReadsIdsAboveLast,
         Self::IgnoresEpoch,
@@ -84,5 +96,11 @@ impl Mistake {
         Self::MarksUnsettled,
         Self::RemainsNothingYet,
         Self::RemainsSettled,
+        Self::ComparesSharedBytes,
+        Self::ReadsNarrower,
+        Self::JoinsAcrossGaps,
+        Self::RunsAcrossGaps,
+        Self::SeesOpenTransactions,
+        Self::IncludesByEnd,
     ];
 }
