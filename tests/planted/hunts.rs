@@ -26,7 +26,7 @@ const MAX_OPS: usize = 40;
 
 /// Each mistake, the promise that it breaks, and what must be said of it.
 pub(crate) const HUNTED: [(Mistake, &str, &str); 18] = [
-    (Mistake::ReadsIdsAboveLast, "3 no loss", "not drained"),
+    (Mistake::ReadsIdsAboveLast, "3 no loss", "comes before"),
     (Mistake::PassesUnsettled, "3 no loss", "owes also"),
     (Mistake::PassesFailed, "3 no loss", "not drained"),
     (

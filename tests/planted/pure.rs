@@ -50,8 +50,9 @@ fn fuzz(target: &str, property: Property) -> Option<(String, u32)> {
     let mut inputs = seeds.chain(random.take(INPUTS)).zip(1..);
     inputs.find_map(|(input, number)| {
         let panicked = catch_unwind(|| property(&input)).err()?;
-        let reason = panicked.downcast_ref::<String>().cloned();
-        Some((reason.unwrap_or_default().replace('\n', " "), number))
+        let text = panicked.downcast_ref::<&str>().copied().map(str::to_owned);
+        let reason = text.or_else(|| panicked.downcast_ref::<String>().cloned())?;
+        Some((reason.replace('\n', " "), number))
     })
 }
 
