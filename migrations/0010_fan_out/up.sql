@@ -351,9 +351,9 @@ BEGIN
             SELECT * FROM (SELECT t.ctid, t.id, t.lane, t.attempts, t.stalls, t.lease_token
             FROM fanout.outbox_consumer_groups_%1$s t
             WHERE t.topic_id = %1$s AND t.group_index = grp AND t.parked AND t.available_at <= moment
+                AND (t.leased_until IS NULL OR t.leased_until <= moment)
                 AND (SELECT true FROM fanout.outbox_topic_subscriptions s
                      WHERE s.subscription_id = subscription AND s.group_index = grp AND s.status = 'ACTIVE')
-                AND (t.leased_until IS NULL OR t.leased_until <= moment)
                 AND (SELECT true FROM fanout.outbox_settlements s
                      WHERE s.topic_id = %1$s AND s.group_index = grp AND s.id = t.id) IS NULL
             ORDER BY t.available_at
@@ -363,9 +363,9 @@ BEGIN
             SELECT * FROM (SELECT t.ctid, t.id, t.lane, t.attempts, t.stalls, t.lease_token
             FROM fanout.outbox_consumer_groups_%1$s t
             WHERE t.topic_id = %1$s AND t.group_index = grp AND t.id > floor AND NOT t.parked
+                AND (t.leased_until IS NULL OR t.leased_until <= moment)
                 AND (SELECT true FROM fanout.outbox_topic_subscriptions s
                      WHERE s.subscription_id = subscription AND s.group_index = grp AND s.status = 'ACTIVE')
-                AND (t.leased_until IS NULL OR t.leased_until <= moment)
                 AND (t.available_at IS NULL OR t.available_at <= moment)
                 AND (SELECT true FROM fanout.outbox_settlements s
                      WHERE s.topic_id = %1$s AND s.group_index = grp AND s.id = t.id) IS NULL

@@ -230,6 +230,10 @@ impl Acceptor {
         let blocks = self.blocks(seat);
         let incarnation = self.incarnation_mut(seat);
         let Some(owed) = incarnation.owed.remove(&message) else {
+            // Both got through, and what the transaction settled is there beside.
+            if let Some(settled) = incarnation.settled.get_mut(&message) {
+                settled.in_transaction |= in_transaction;
+            }
             return;
         };
         if let Some(due) = owed.due.filter(|_| blocks && owed.lease.is_none()) {
