@@ -16,9 +16,9 @@ async fn no_call_on_a_topic_locks_a_table_of_another() {
     for call in [
         "claim_2(2, 0::smallint, 0, 1, '1 s', NULL)",
         "settle_2(2, 0::smallint, '{1}', '{1}', true, NULL)",
-        "fail(2, 0::smallint, '{2}', '{1}', '{1 s}', '{no}', NULL)",
-        "release(2, 0::smallint, '{2}', '{1}')",
-        "extend(2, 0::smallint, '{2}', '{1}', '1 s', NULL)",
+        "fail(2, 2, 0::smallint, '{2}', '{1}', '{1 s}', '{no}', NULL)",
+        "release(2, 2, 0::smallint, '{2}', '{1}')",
+        "extend(2, 2, 0::smallint, '{2}', '{1}', '1 s', NULL)",
         "dead_letter(2, 1, 2, 1, 'poison', NULL, NULL)",
         "lowest_owed(2, 0::smallint, 0)",
         "fold(2, 0::smallint, 10, NULL)",
