@@ -38,7 +38,7 @@ pub(crate) const HUNTED: [(Mistake, &str, &str); 18] = [
     (
         Mistake::IgnoresDelivery,
         "4 one effective settlement",
-        "the receipt is stale, got Applied",
+        "the receipt is stale, got ",
     ),
     (Mistake::ExpiresEarly, "5 exclusive lease", "is leased"),
     (
@@ -52,7 +52,7 @@ pub(crate) const HUNTED: [(Mistake, &str, &str); 18] = [
     (
         Mistake::IgnoresToken,
         "4 one effective settlement",
-        "the receipt is stale, got Applied",
+        "the receipt is stale, got ",
     ),
     (
         Mistake::SettlesForNonMembers,

@@ -20,6 +20,11 @@ impl Acceptor {
         now: Timestamp,
     ) -> Vec<usize> {
         let is_open = |held| self.currency_for(seat, held, now) == Currency::Certain;
+        // A second use of a receipt is stale by the first, which comes before it.
+        let is_first = |number: usize| {
+            let held = settled[number].0;
+            settled[..number].iter().all(|(other, _)| *other != held)
+        };
         let mut left: BTreeSet<usize> = (0..settled.len()).collect();
         let mut judged = Vec::new();
         while !left.is_empty() {
@@ -29,7 +34,11 @@ impl Acceptor {
                 })
             };
             let rank = |number: &&usize| match outcomes[**number] {
-                Outcome::Stale | Outcome::Fenced if is_open(settled[**number].0) => 2,
+                Outcome::Stale | Outcome::Fenced
+                    if is_first(**number) && is_open(settled[**number].0) =>
+                {
+                    2
+                }
                 Outcome::Retry { .. } => 1,
                 _ => 0,
             };
