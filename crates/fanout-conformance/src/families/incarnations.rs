@@ -45,21 +45,24 @@ async fn cancel(s: &Scene, group: &TestGroup) {
     s.maintain().await;
 }
 
-/// A member of a subscription that has ended, and one of the next.
-async fn one_after_the_other(s: &Scene) -> (TestGroup, Arc<dyn Member>, Arc<dyn Member>) {
+/// A member of a subscription that has ended, and one of a group that has subscribed then.
+async fn one_after_the_other(
+    s: &Scene,
+    next: &str,
+) -> (TestGroup, Arc<dyn Member>, Arc<dyn Member>) {
     let topic = s.topic("orders").await;
     let group = topic.group("billing").await;
     let former = group.member().await;
     nothing(&*former, "there is nothing yet").await;
     cancel(s, &group).await;
-    let group = topic.group("billing").await;
+    let group = topic.group(next).await;
     let member = group.member().await;
     topic.publish(MESSAGES).await;
     (group, former, member)
 }
 
 pub(crate) async fn a_member_of_a_former_subscription_settles_nothing_of_a_later_one(s: &Scene) {
-    let (group, former, member) = one_after_the_other(s).await;
+    let (group, former, member) = one_after_the_other(s, "billing").await;
     let held = take(&*member, MESSAGES).await;
     all_stale(&*former, &held).await;
     refused(former.fetch(1).await, &ended(), "it has ended for good");
@@ -85,14 +88,7 @@ pub(crate) async fn what_a_former_subscription_fetched_is_stale_in_a_later_one(s
 }
 
 pub(crate) async fn a_member_settles_nothing_of_who_has_its_bit_later(s: &Scene) {
-    let topic = s.topic("orders").await;
-    let billing = topic.group("billing").await;
-    let former = billing.member().await;
-    nothing(&*former, "there is nothing yet").await;
-    cancel(s, &billing).await;
-    let mailing = topic.group("mailing").await;
-    topic.publish(MESSAGES).await;
-    let member = mailing.member().await;
+    let (mailing, former, member) = one_after_the_other(s, "mailing").await;
     let held = take(&*member, MESSAGES).await;
     let (kinds, promise) = (&[ErrorKind::ForeignReceipt], "they are another group's");
     for settlement in every_verdict(&held) {
@@ -126,13 +122,8 @@ pub(crate) async fn a_transaction_settles_nothing_of_an_ended_subscription_in_an
         } else {
             group.cancel().await.expect("it is live");
         }
-        let mut tx = f.begin().await;
-        refused(
-            f.settle_in(&mut tx, &held[1..]).await,
-            STALE,
-            "it is not the order that is wrong",
-        );
-        tx.rollback().await.expect("it can be undone");
+        f.no_transaction_settles(&held[1..], STALE, "it is not the order that is wrong")
+            .await;
     }
 }
 

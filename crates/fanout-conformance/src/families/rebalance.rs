@@ -85,13 +85,12 @@ pub(crate) async fn former_owners_settle_nothing_in_transactions<H: Harness>(f: 
         f.lapse();
         let two = group.member().await;
         let new = take(&*two, 12).await;
-        let mut tx = f.begin().await;
-        refused(
-            f.settle_in(&mut tx, &old).await,
+        f.no_transaction_settles(
+            &old,
             STALE,
             "in a transaction the former owner is refused too",
-        );
-        tx.rollback().await.expect("it can be undone");
+        )
+        .await;
         let mut tx = f.begin().await;
         f.settle_in(&mut tx, &new).await.expect("they are held");
         tx.commit().await.expect("it can be committed");

@@ -10,8 +10,8 @@ use fanout_core::{
 use super::seek::{owes, seek, stage};
 use crate::Harness;
 use crate::stage::{
-    Fixture, LOST, STALE, Scene, both_orderings, fetch, ids, keyed, of_key, options, patient,
-    refused, take, together,
+    Fixture, LOST, STALE, Scene, both_orderings, fetch, ids, keyed, of_key, options, patient, take,
+    together,
 };
 
 use StartPosition::{FromBeginning, FromMessage, FromNow};
@@ -31,13 +31,12 @@ pub(crate) async fn a_transaction_of_before_settles_nothing<H: Harness>(f: &Fixt
                 "it stands without effect, or learns that it is late: {error}"
             );
         }
-        let mut tx = f.begin().await;
-        refused(
-            f.settle_in(&mut tx, &held[2..]).await,
+        f.no_transaction_settles(
+            &held[2..],
             STALE,
             "receipts of before are stale in transactions too",
-        );
-        tx.rollback().await.expect("it can be undone");
+        )
+        .await;
         let promise = "what was in a transaction is owed again with all the rest";
         owes(&group, &*member, &sent, promise).await;
     }

@@ -18,13 +18,12 @@ pub(crate) async fn a_transaction_settles_in_order<H: Harness>(f: &Fixture<H>) {
     let group = ordered_group(f, 4).await;
     let member = group.member().await;
     let mut held = take(&*member, 4).await;
-    let mut tx = f.begin().await;
-    refused(
-        f.settle_in(&mut tx, &held[1..]).await,
+    f.no_transaction_settles(
+        &held[1..],
         EARLY,
         "in a transaction too nothing is settled before an earlier message of its key",
-    );
-    tx.rollback().await.expect("it can be undone");
+    )
+    .await;
     assert_eq!(group.pending().await.len(), 4, "nothing is settled");
 
     let mut tx = f.begin().await;

@@ -114,13 +114,12 @@ pub(crate) async fn one_stale_receipt_refuses_all<H: Harness>(f: &Fixture<H>) {
     let held = hold(f.scene(), 3).await;
     let stale = &held.deliveries[1];
     held.member.release(stale).await.expect("it is held");
-    let mut tx = f.begin().await;
-    refused(
-        f.settle_in(&mut tx, &held.deliveries).await,
+    f.no_transaction_settles(
+        &held.deliveries,
         STALE,
         "with a stale receipt in it nothing of a batch is settled",
-    );
-    tx.rollback().await.expect("it can be undone");
+    )
+    .await;
     assert_eq!(held.group.pending().await.len(), 3, "all are owed");
     let good = [held.deliveries[0].clone(), held.deliveries[2].clone()];
     let mut tx = f.begin().await;
@@ -145,13 +144,12 @@ pub(crate) async fn every_kind_of_stale_receipt_is_refused<H: Harness>(f: &Fixtu
     f.lapse();
     take(&*held.group.member().await, 3).await;
     for delivery in d {
-        let mut tx = f.begin().await;
-        refused(
-            f.settle_in(&mut tx, std::slice::from_ref(delivery)).await,
+        f.no_transaction_settles(
+            std::slice::from_ref(delivery),
             STALE,
             "a receipt is stale once its message was settled, released, failed or redelivered",
-        );
-        tx.rollback().await.expect("it can be undone");
+        )
+        .await;
     }
     assert_eq!(held.group.pending().await.len(), 3, "nothing was settled");
 }
@@ -194,13 +192,12 @@ pub(crate) async fn receipts_of_several_groups_are_refused<H: Harness>(f: &Fixtu
 pub(crate) async fn receipts_of_what_is_gone_are_refused<H: Harness>(f: &Fixture<H>) {
     let held = hold(f.scene(), 2).await;
     held.group.cancel().await.expect("a group can be cancelled");
-    let mut tx = f.begin().await;
-    refused(
-        f.settle_in(&mut tx, &held.deliveries[..1]).await,
+    f.no_transaction_settles(
+        &held.deliveries[..1],
         STALE,
         "receipts of a cancelled subscription are stale",
-    );
-    tx.rollback().await.expect("it can be undone");
+    )
+    .await;
     held.topic
         .delete(DeleteTopic::Forced)
         .await

@@ -6,9 +6,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanout_core::{CompletionMode, Delivery, MessageId, NewMessage, OpenTx, Result, Transactional};
+use fanout_core::{
+    CompletionMode, Delivery, ErrorKind, MessageId, NewMessage, OpenTx, Result, Transactional,
+};
 
-use super::{Scene, TestTopic, full_size, messages, receipts};
+use super::{Scene, TestTopic, full_size, messages, receipts, refused};
 use crate::{Harness, Subject};
 
 /// An open transaction of the harness's engine.
@@ -76,6 +78,19 @@ impl<H: Harness> Fixture<H> {
 
     pub(crate) async fn settle_in(&self, tx: &mut Tx<H>, deliveries: &[Delivery]) -> Result<()> {
         self.backend.settle_in(tx.tx(), &receipts(deliveries)).await
+    }
+
+    /// A transaction of its own may not settle these, for one of these reasons.
+    pub(crate) async fn no_transaction_settles(
+        &self,
+        deliveries: &[Delivery],
+        kinds: &[ErrorKind],
+        promise: &str,
+    ) {
+        let mut tx = self.begin().await;
+        let settled = self.settle_in(&mut tx, deliveries).await;
+        refused(settled, kinds, promise);
+        tx.rollback().await.expect("it can be undone");
     }
 }
 

@@ -8,20 +8,23 @@ use fanout_core::{
     Backend, BackendExt, CompletionMode, ErrorKind, JoinOptions, ManualClock, MemberExt, MemberName,
 };
 use fanout_postgres::PostgresBackend;
+use fanout_testpg::TestDatabase;
 
 use crate::readers::{HANG, WAITING, until};
 use crate::support::{connect, group, in_mode, messages, migrated, open, topic, value};
+
+/// An engine on a clock of the test's.
+async fn timed(database: &TestDatabase) -> (Arc<ManualClock>, PostgresBackend) {
+    let clock = Arc::new(ManualClock::default());
+    let builder = PostgresBackend::builder(database.url()).clock(clock.clone());
+    (clock, builder.connect().await.unwrap())
+}
 
 /// Two that came back together, each removing what was left of the other, were a deadlock.
 #[tokio::test]
 async fn whoever_takes_lanes_does_not_wait_for_a_former_owner_that_comes_back() {
     let database = migrated().await;
-    let clock = Arc::new(ManualClock::default());
-    let backend = PostgresBackend::builder(database.url())
-        .clock(clock.clone())
-        .connect()
-        .await
-        .unwrap();
+    let (clock, backend) = timed(&database).await;
     let mode = in_mode(CompletionMode::OffsetWatermark);
     backend.create_topic(&topic("t"), mode).await.unwrap();
     backend
@@ -149,12 +152,7 @@ async fn a_bit_that_changes_hands_in_the_middle_of_a_fetch_gives_nothing_away() 
 #[tokio::test]
 async fn a_member_that_was_forgotten_moves_to_no_tick_that_went_meanwhile() {
     let database = migrated().await;
-    let clock = Arc::new(ManualClock::default());
-    let backend = PostgresBackend::builder(database.url())
-        .clock(clock.clone())
-        .connect()
-        .await
-        .unwrap();
+    let (clock, backend) = timed(&database).await;
     let watcher = connect(database.url()).await;
     let mode = in_mode(CompletionMode::OffsetWatermark);
     let (topic, group) = (topic("t"), group("g"));
