@@ -12,7 +12,7 @@ use crate::error::ResultExt;
 use crate::floor::{Floor, Question};
 use crate::reference_counting::BATCH;
 use crate::storage::tracking::Claim;
-use crate::storage::{log, settlements, subscriptions, tracking};
+use crate::storage::{beginnings, log, settlements, tracking};
 
 /// How often a session looks after the floor of its claims and the leaves ahead.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -89,7 +89,7 @@ impl ClaimUpkeep {
             settlements::fold(connection, scope.topic, scope.group, BATCH, now).await?;
         }
         if self.catching_up.swap(false, Relaxed) {
-            subscriptions::catch_up(connection, scope.subscription, BATCH).await?;
+            beginnings::catch_up(connection, scope.subscription, BATCH).await?;
         }
         if !self.caught_up.load(Relaxed) {
             // What is being caught up with may lie below a floor of now.

@@ -8,7 +8,8 @@ use fanout_core::{Error, MaintenanceReport, Result, Timestamp, TopicId};
 use crate::error::ResultExt;
 use crate::reference_counting::BATCH;
 use crate::storage::{
-    cursors, log, settlements, subscriptions, ticks, topics, tracking, upkeep, watermarks,
+    beginnings, cursors, group_bits, log, settlements, subscriptions, ticks, topics, tracking,
+    upkeep, watermarks,
 };
 
 /// Does what is due, once, for all topics. A topic that fails does not keep others from theirs; the
@@ -47,13 +48,13 @@ async fn maintain_topic(
         }
     }
     report.settlements_folded += settlements::sweep_lanes(connection, topic).await?;
-    for subscription in subscriptions::catching_up(connection, topic).await? {
-        if subscriptions::catch_up_now(connection, subscription, BATCH).await? {
+    for subscription in beginnings::catching_up(connection, topic).await? {
+        if beginnings::catch_up_now(connection, subscription, BATCH).await? {
             report.subscriptions_caught_up += 1;
         }
     }
-    subscriptions::free_bits(connection, topic).await?;
-    for group in subscriptions::released_bits(connection, topic).await? {
+    group_bits::free(connection, topic).await?;
+    for group in group_bits::released(connection, topic).await? {
         loop {
             let reaped = tracking::reap(connection, topic, group, BATCH, now).await?;
             report.rows_reaped += reaped;

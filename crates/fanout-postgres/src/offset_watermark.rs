@@ -16,7 +16,7 @@ use crate::checkout::Checkout;
 use crate::counters::Counters;
 use crate::cursor::{Handed, Hub, Look, LookRequest, Session};
 use crate::error::foreign_receipt;
-use crate::storage::{cursors, subscriptions, watermarks};
+use crate::storage::{beginnings, cursors, watermarks};
 
 /// A member session's view of its group's cursors.
 #[derive(Debug)]
@@ -271,7 +271,7 @@ impl CompletionStrategy for OffsetWatermark {
 /// Makes the cursors of a subscription whose row is written already, in the same transaction.
 pub(crate) async fn open(connection: &mut Checkout, scope: &Scope) -> Result<()> {
     let connection = connection.get().await?;
-    let start = subscriptions::start(connection, scope.subscription).await?;
+    let start = beginnings::start(connection, scope.subscription).await?;
     cursors::create(
         connection,
         scope.topic,

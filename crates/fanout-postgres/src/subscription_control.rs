@@ -13,8 +13,8 @@ use crate::PostgresBackend;
 use crate::error::{subscription_ended, topic_not_found};
 use crate::offset_watermark;
 use crate::reference_counting::BATCH;
-use crate::storage::subscriptions::Moment;
-use crate::storage::{cursors, subscriptions, ticks, topics, tracking, watermarks};
+use crate::storage::beginnings::{self, Moment};
+use crate::storage::{cursors, group_bits, subscriptions, ticks, topics, tracking, watermarks};
 
 impl PostgresBackend {
     pub(crate) async fn make_subscription(
@@ -66,7 +66,7 @@ impl PostgresBackend {
         Ok(Moment {
             tick,
             decided: ticked.decided,
-            owed_from: subscriptions::start_id(&mut connection, found.id, tick, start).await?,
+            owed_from: beginnings::start_id(&mut connection, found.id, tick, start).await?,
         })
     }
 
@@ -121,10 +121,10 @@ impl PostgresBackend {
             transaction.rollback().await?;
             return Ok(None);
         }
-        let index = subscriptions::allocate_bit(connection, &topic, group, None).await?;
+        let index = group_bits::allocate(connection, &topic, group, None).await?;
         let subscription =
             subscriptions::insert(connection, &topic, group, index, subscribe, self.now()).await?;
-        if !subscriptions::begin_at(connection, subscription.id, moment).await? {
+        if !beginnings::begin_at(connection, subscription.id, moment).await? {
             transaction.rollback().await?;
             return Ok(None);
         }
@@ -138,8 +138,7 @@ impl PostgresBackend {
     /// maintenance repeat it.
     async fn catch_up(&self, subscription: &Subscription) {
         let caught_up = async {
-            subscriptions::catch_up_now(&mut *self.connection().await?, subscription.id, BATCH)
-                .await
+            beginnings::catch_up_now(&mut *self.connection().await?, subscription.id, BATCH).await
         };
         if let Err(error) = caught_up.await {
             let (topic, group) = (&subscription.topic, &subscription.group);
@@ -191,10 +190,10 @@ impl PostgresBackend {
                 ),
             ));
         }
-        subscriptions::release_bit(connection, topic.id, before.group_index).await?;
-        let bit = subscriptions::allocate_bit(connection, &topic, group, Some(before.id)).await?;
+        group_bits::release(connection, topic.id, before.group_index).await?;
+        let bit = group_bits::allocate(connection, &topic, group, Some(before.id)).await?;
         subscriptions::change_bit(connection, before.id, bit).await?;
-        if !subscriptions::begin_at(connection, before.id, moment).await? {
+        if !beginnings::begin_at(connection, before.id, moment).await? {
             transaction.rollback().await?;
             return Ok(None);
         }
@@ -242,7 +241,7 @@ impl PostgresBackend {
         if let Transition::To(status) = transition {
             subscriptions::set_status(connection, before.id, status, self.now()).await?;
             if status == SubscriptionStatus::Cancelled {
-                subscriptions::release_bit(connection, topic.id, before.group_index).await?;
+                group_bits::release(connection, topic.id, before.group_index).await?;
                 cursors::remove(connection, topic.id, before.group_index).await?;
             }
         }
@@ -280,7 +279,7 @@ impl PostgresBackend {
     /// Removes the rows of a cancelled subscription. What it leaves, maintenance finds.
     async fn reap(&self, topic: TopicId, subscription: &Subscription) -> Result<()> {
         let mut connection = self.connection().await?;
-        subscriptions::free_bits(&mut connection, topic).await?;
+        group_bits::free(&mut connection, topic).await?;
         let group = subscription.group_index;
         while tracking::reap(&mut connection, topic, group, BATCH, self.now()).await? > 0 {}
         Ok(())

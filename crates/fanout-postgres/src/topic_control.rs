@@ -9,7 +9,7 @@ use fanout_core::{
 use crate::PostgresBackend;
 use crate::offset_watermark;
 use crate::reference_counting::BATCH;
-use crate::storage::{subscriptions, topics, tracking, watermarks};
+use crate::storage::{beginnings, topics, tracking, watermarks};
 use crate::subscription_control::{require, scope};
 
 impl PostgresBackend {
@@ -90,8 +90,8 @@ impl PostgresBackend {
             })?;
         if mode == DeleteTopic::IfSettled {
             // What a subscription lags behind with is owed too.
-            for lagging in subscriptions::catching_up(connection, topic.id).await? {
-                subscriptions::catch_up_now(connection, lagging, BATCH).await?;
+            for lagging in beginnings::catching_up(connection, topic.id).await? {
+                beginnings::catch_up_now(connection, lagging, BATCH).await?;
             }
             refuse_owed(connection, &topic).await?;
         }

@@ -12,7 +12,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use fanout_core::{DeadReason, GroupIndex, IdSet, Lane, Result, Timestamp, TopicId};
 
 use super::call::{call, only};
-use super::subscriptions::bit;
+use super::group_bits::bit;
 use super::ticks::number;
 use super::time::{from_duration, from_timestamp, to_timestamp};
 use crate::error::{ResultExt, corrupt};

@@ -12,7 +12,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use fanout_core::{GroupIndex, IdSet, Lane, MessageId, Result, SubscriptionId, Timestamp, TopicId};
 
 use super::call::{call, only};
-use super::subscriptions::bit;
+use super::group_bits::bit;
 use super::ticks::{lane, number, snapshot};
 use super::time::{from_duration, from_timestamp, to_timestamp};
 use crate::cursor::Tick;

@@ -12,7 +12,7 @@ use fanout_core::{
 };
 
 use super::call::call;
-use super::subscriptions::{bit, names};
+use super::group_bits::{bit, names};
 use super::time::{from_timestamp, to_timestamp};
 use crate::error::{ResultExt, corrupt};
 use crate::schema::outbox_completions as completions;

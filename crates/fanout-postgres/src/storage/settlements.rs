@@ -6,7 +6,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use fanout_core::{CursorReceipt, GroupIndex, Result, SubscriptionId, Timestamp, TopicId};
 
 use super::call::{call, only};
-use super::subscriptions::{bit, group_index};
+use super::group_bits::{bit, group_index};
 use super::ticks::number;
 use super::time::from_timestamp;
 use crate::error::ResultExt;

@@ -1,25 +1,22 @@
-//! Subscriptions and the groups' bits.
+//! Subscriptions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::data_types::{PgInterval, PgTimestamp};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use fanout_core::{
-    Backoff, Error, ErrorKind, GroupIndex, GroupName, MAX_GROUPS, MessageId, Result, StartPosition,
-    Subscribe, Subscription, SubscriptionId, SubscriptionOptions, SubscriptionStatus, Timestamp,
-    Topic, TopicId, TopicName,
+    Backoff, GroupIndex, GroupName, MessageId, Result, StartPosition, Subscribe, Subscription,
+    SubscriptionId, SubscriptionOptions, SubscriptionStatus, Timestamp, Topic, TopicId, TopicName,
 };
 
-use super::call::{call, only};
+use super::beginnings;
+use super::call::call;
 use super::fns::time_or_now;
+use super::group_bits::{bit, group_index};
 use super::time::{from_duration, from_timestamp, to_duration, to_timestamp};
 use crate::error::{ResultExt, corrupt};
-use crate::schema::{
-    consumer_group_index as bits, outbox_consumer_groups as tracking, outbox_seeks as seeks,
-    outbox_topic_subscriptions as subscriptions,
-};
+use crate::schema::{outbox_seeks as seeks, outbox_topic_subscriptions as subscriptions};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = subscriptions)]
@@ -121,18 +118,6 @@ impl From<&SubscriptionOptions> for Options {
     }
 }
 
-/// A group's bit as it came from the database.
-pub(crate) fn group_index(bit: i16) -> Result<GroupIndex> {
-    u16::try_from(bit)
-        .map(GroupIndex)
-        .map_err(|_| corrupt("group index", &bit))
-}
-
-/// A group's bit as the database holds it.
-pub(crate) fn bit(group: GroupIndex) -> i16 {
-    i16::try_from(group.0).unwrap_or(i16::MAX)
-}
-
 /// Serialises the changes of a topic's subscriptions until the transaction ends.
 pub(crate) async fn lock_membership(
     connection: &mut AsyncPgConnection,
@@ -221,75 +206,6 @@ pub(crate) async fn list(
         .collect()
 }
 
-/// Gives a group a bit: the lowest freed one below which the log was dropped, or a new one. A subscription that
-/// moves never gets one that it had before: its members know by the bit that it has moved. The caller has locked
-/// the membership.
-pub(crate) async fn allocate_bit(
-    connection: &mut AsyncPgConnection,
-    topic: &Topic,
-    group: &GroupName,
-    moved: Option<SubscriptionId>,
-) -> Result<GroupIndex> {
-    let freed: Option<i16> = bits::table
-        .filter(bits::topic_id.eq(topic.id.0))
-        .filter(bits::released)
-        .filter(bits::freed_id.le(topic.dropped_id.0))
-        .filter(diesel::dsl::not(diesel::dsl::exists(
-            tracking::table
-                .filter(tracking::topic_id.eq(topic.id.0))
-                .filter(tracking::group_index.eq(bits::group_index)),
-        )))
-        .filter(diesel::dsl::not(diesel::dsl::exists(
-            seeks::table
-                .filter(seeks::subscription_id.nullable().eq(moved.map(|id| id.0)))
-                .filter(seeks::former_group_index.eq(bits::group_index)),
-        )))
-        .order(bits::group_index)
-        .select(bits::group_index)
-        .first(connection)
-        .await
-        .optional()
-        .reading()?;
-    if let Some(bit) = freed {
-        diesel::update(bits::table.find((topic.id.0, bit)))
-            .set((
-                bits::group_name.eq(group.as_str()),
-                bits::released.eq(false),
-                bits::freed_id.eq(None::<i64>),
-            ))
-            .execute(connection)
-            .await
-            .reading()?;
-        return group_index(bit);
-    }
-    let highest: Option<i16> = bits::table
-        .filter(bits::topic_id.eq(topic.id.0))
-        .select(diesel::dsl::max(bits::group_index))
-        .first(connection)
-        .await
-        .reading()?;
-    let next = highest.map_or(0, |highest| highest + 1);
-    if next >= i16::try_from(MAX_GROUPS).unwrap_or(i16::MAX) {
-        return Err(Error::new(
-            ErrorKind::CapacityExceeded,
-            format!(
-                "topic has no bit left for another group topic=`{}` limit=`{MAX_GROUPS}`",
-                topic.name
-            ),
-        ));
-    }
-    diesel::insert_into(bits::table)
-        .values((
-            bits::topic_id.eq(topic.id.0),
-            bits::group_index.eq(next),
-            bits::group_name.eq(group.as_str()),
-        ))
-        .execute(connection)
-        .await
-        .reading()?;
-    group_index(next)
-}
-
 /// The name of a start position, and the id or time that goes with it.
 type Start = (&'static str, Option<i64>, Option<PgTimestamp>);
 
@@ -300,88 +216,6 @@ fn start_columns(start: StartPosition) -> Start {
         StartPosition::FromMessage(id) => ("from-message", Some(id.0), None),
         StartPosition::FromTimestamp(at) => ("from-timestamp", None, Some(from_timestamp(at))),
     }
-}
-
-/// Where a subscription's cursors begin.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Beginning {
-    pub(crate) tick: i64,
-    pub(crate) owed_from: Option<MessageId>,
-}
-
-/// Where a subscription is to begin.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
-    /// The tick that tells what was before.
-    pub(crate) tick: i64,
-    /// What the tick does not see lies above this id.
-    pub(crate) decided: i64,
-    /// What lies at or above this id is owed, whether the tick sees it or not.
-    pub(crate) owed_from: Option<MessageId>,
-}
-
-/// The id that a position stands for as of a tick, if it is owed anything that the tick sees. It may read
-/// much of the log.
-pub(crate) async fn start_id(
-    connection: &mut AsyncPgConnection,
-    topic: TopicId,
-    tick: i64,
-    position: StartPosition,
-) -> Result<Option<MessageId>> {
-    use diesel::sql_types::{Integer, Nullable, Timestamptz};
-    let at = match position {
-        StartPosition::FromNow => return Ok(None),
-        StartPosition::FromBeginning => return Ok(Some(MessageId(0))),
-        StartPosition::FromMessage(id) => return Ok(Some(id)),
-        StartPosition::FromTimestamp(at) => from_timestamp(at),
-    };
-    let binds = (
-        topic.0.into_sql::<Integer>(),
-        tick.into_sql::<BigInt>(),
-        at.into_sql::<Timestamptz>(),
-    );
-    let id: Option<i64> = call::<Nullable<BigInt>, _>("start_id", binds)
-        .load(connection)
-        .await
-        .and_then(only)
-        .reading()?;
-    Ok(id.map(MessageId))
-}
-
-/// Lets a subscription begin; false when the tick is gone.
-pub(crate) async fn begin_at(
-    connection: &mut AsyncPgConnection,
-    id: SubscriptionId,
-    moment: Moment,
-) -> Result<bool> {
-    use diesel::sql_types::Nullable;
-    let owed_from = moment.owed_from.map(|id| id.0);
-    let binds = (
-        id.0.into_sql::<BigInt>(),
-        moment.tick.into_sql::<BigInt>(),
-        moment.decided.into_sql::<BigInt>(),
-        owed_from.into_sql::<Nullable<BigInt>>(),
-    );
-    call::<Bool, _>("begin_at", binds)
-        .load(connection)
-        .await
-        .and_then(only)
-        .reading()
-}
-
-/// Where a subscription's cursors begin.
-pub(crate) async fn start(
-    connection: &mut AsyncPgConnection,
-    id: SubscriptionId,
-) -> Result<Beginning> {
-    let (tick, owed_from) = subscriptions::table
-        .find(id.0)
-        .select((subscriptions::start_tick, subscriptions::owed_from_id))
-        .first::<(i64, Option<i64>)>(connection)
-        .await
-        .reading()?;
-    let owed_from = owed_from.map(MessageId);
-    Ok(Beginning { tick, owed_from })
 }
 
 /// Gives a subscription another bit.
@@ -407,8 +241,7 @@ pub(crate) async fn record_seek(
     position: StartPosition,
     now: Option<Timestamp>,
 ) -> Result<()> {
-    use crate::schema::outbox_seeks as seeks;
-    let start = start(connection, before.id).await?;
+    let start = beginnings::start(connection, before.id).await?;
     diesel::insert_into(seeks::table)
         .values((
             seeks::topic_id.eq(topic.0),
@@ -522,47 +355,6 @@ pub(crate) async fn beat(
     Ok(())
 }
 
-/// Frees a group's name for a later subscription, which gets another bit.
-pub(crate) async fn release_bit(
-    connection: &mut AsyncPgConnection,
-    topic: TopicId,
-    group: GroupIndex,
-) -> Result<()> {
-    diesel::update(bits::table.find((topic.0, bit(group))))
-        .set(bits::released.eq(true))
-        .execute(connection)
-        .await
-        .reading()?;
-    Ok(())
-}
-
-/// Notes for each released bit of a topic the id above which no message can carry it. Runs after the
-/// release committed.
-pub(crate) async fn free_bits(connection: &mut AsyncPgConnection, topic: TopicId) -> Result<()> {
-    use diesel::sql_types::Integer;
-    call::<(), _>("free_bits", (topic.0.into_sql::<Integer>(),))
-        .execute(connection)
-        .await
-        .committing()?;
-    Ok(())
-}
-
-/// The names of a topic's groups by bit, those of released bits included.
-pub(crate) async fn names(
-    connection: &mut AsyncPgConnection,
-    topic: TopicId,
-) -> Result<BTreeMap<u16, GroupName>> {
-    let rows: Vec<(i16, String)> = bits::table
-        .filter(bits::topic_id.eq(topic.0))
-        .select((bits::group_index, bits::group_name))
-        .load(connection)
-        .await
-        .reading()?;
-    rows.into_iter()
-        .map(|(bit, name)| Ok((group_index(bit)?.0, GroupName::new(&name)?)))
-        .collect()
-}
-
 /// Whose these subscriptions are, or were; those of deleted topics are unknown.
 pub(crate) async fn groups(
     connection: &mut AsyncPgConnection,
@@ -584,81 +376,6 @@ pub(crate) async fn groups(
             Ok((SubscriptionId(id), (TopicId(topic), group)))
         })
         .collect()
-}
-
-/// The released bits of a topic that may still have rows.
-pub(crate) async fn released_bits(
-    connection: &mut AsyncPgConnection,
-    topic: TopicId,
-) -> Result<Vec<GroupIndex>> {
-    let rows: Vec<i16> = bits::table
-        .filter(bits::topic_id.eq(topic.0))
-        .filter(bits::released)
-        .filter(diesel::dsl::exists(
-            tracking::table
-                .filter(tracking::topic_id.eq(topic.0))
-                .filter(tracking::group_index.eq(bits::group_index)),
-        ))
-        .select(bits::group_index)
-        .load(connection)
-        .await
-        .reading()?;
-    rows.into_iter().map(group_index).collect()
-}
-
-/// The subscriptions of a topic that may lack messages of publishers that were open when they began.
-pub(crate) async fn catching_up(
-    connection: &mut AsyncPgConnection,
-    topic: TopicId,
-) -> Result<Vec<SubscriptionId>> {
-    let rows: Vec<i64> = subscriptions::table
-        .filter(subscriptions::topic_id.eq(topic.0))
-        .filter(subscriptions::status.ne(SubscriptionStatus::Cancelled.as_str()))
-        .filter(diesel::dsl::not(subscriptions::caught_up))
-        .select(subscriptions::subscription_id)
-        .load(connection)
-        .await
-        .reading()?;
-    Ok(rows.into_iter().map(SubscriptionId).collect())
-}
-
-/// What one step of catching up did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CaughtUp {
-    /// The subscription has everything.
-    pub(crate) done: bool,
-    /// How many messages this step gave it.
-    pub(crate) added: i64,
-}
-
-/// One step of catching up, of at most `limit` messages.
-pub(crate) async fn catch_up(
-    connection: &mut AsyncPgConnection,
-    id: SubscriptionId,
-    limit: i32,
-) -> Result<CaughtUp> {
-    use diesel::sql_types::Integer;
-    let binds = (id.0.into_sql::<BigInt>(), limit.into_sql::<Integer>());
-    let (done, added) = call::<(Bool, BigInt), _>("catch_up", binds)
-        .load(connection)
-        .await
-        .and_then(only)
-        .committing()?;
-    Ok(CaughtUp { done, added })
-}
-
-/// Catches up as far as publishers have ended; tells whether it is done.
-pub(crate) async fn catch_up_now(
-    connection: &mut AsyncPgConnection,
-    id: SubscriptionId,
-    limit: i32,
-) -> Result<bool> {
-    loop {
-        let step = catch_up(connection, id, limit).await?;
-        if step.done || step.added == 0 {
-            return Ok(step.done);
-        }
-    }
 }
 
 /// Notes a sign of life of a live subscription, in one statement; none when it has ended or died.

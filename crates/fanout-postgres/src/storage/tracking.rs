@@ -14,7 +14,7 @@ use fanout_core::{
 };
 
 use super::call::{call, only};
-use super::subscriptions::bit;
+use super::group_bits::bit;
 use super::time::{from_duration, from_timestamp, to_timestamp};
 use crate::error::{ResultExt, corrupt};
 use crate::schema::{

@@ -6,7 +6,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use fanout_core::{GroupIndex, MessageId, Result, Timestamp, TopicId, Watermark};
 
 use super::call::{call, only};
-use super::subscriptions::bit;
+use super::group_bits::bit;
 use super::time::{from_timestamp, to_timestamp};
 use crate::error::ResultExt;
 use crate::schema::outbox_topic_watermarks as watermarks;
