@@ -98,6 +98,7 @@ macro_rules! __each_case {
                 a_transaction_settles_nothing_of_an_ended_subscription_in_any_order
                 a_heartbeat_after_a_seek_hides_nothing
                 after_seeks_a_member_has_nothing_that_another_has
+                whoever_slept_through_a_seek_settles_what_others_got_since
                 a_member_leaves_after_a_seek
             }
             both late_commits {

@@ -199,14 +199,14 @@ impl PostgresMember {
         }
     }
 
-    /// The indexes of the receipts that are of this very subscription. Those of the group's former or
-    /// later subscriptions are stale; any other is an error.
+    /// The indexes of the receipts that are of this very subscription as it is now, and what it is now. Those of
+    /// before a seek and of the group's former or later subscriptions are stale; any other is an error.
     async fn of_this_incarnation<'a>(
         &self,
         checkout: &mut Checkout,
-        scope: &Scope,
         receipts: impl Iterator<Item = &'a Receipt> + Clone + Send,
-    ) -> Result<Vec<usize>> {
+    ) -> Result<(Scope, Vec<usize>)> {
+        let mut scope = self.scope();
         let ids: BTreeSet<_> = receipts.clone().map(Receipt::subscription).collect();
         if ids.iter().any(|id| *id != scope.subscription) {
             let ids = ids.into_iter().chain([scope.subscription]).collect();
@@ -221,22 +221,32 @@ impl PostgresMember {
                 return Err(foreign_receipt(foreign));
             }
         }
-        // A seek gives the subscription another bit.
+        let is_of_another_bit = |receipt: &Receipt| {
+            receipt.subscription() == scope.subscription && receipt.group() != scope.group
+        };
+        // A seek gives the subscription another bit, and another member may have fetched since.
+        if receipts.clone().any(is_of_another_bit) {
+            let connection = checkout.get().await?;
+            let id = scope.subscription;
+            let present = subscriptions::get(connection, &scope.topic_name, id).await?;
+            if let Some(present) = present.filter(|present| present.status.is_live()) {
+                self.adopt(present);
+                scope = self.scope();
+            }
+        }
         let is_own = |receipt: &Receipt| {
             (receipt.subscription(), receipt.group()) == (scope.subscription, scope.group)
         };
         let own = receipts.enumerate().filter(|(_, receipt)| is_own(receipt));
-        Ok(own.map(|(index, _)| index).collect())
+        let own = own.map(|(index, _)| index).collect();
+        Ok((scope, own))
     }
 
     /// Settles, and forgets what is no longer in hand.
     async fn settle_held(&self, settlements: &[Settlement]) -> Result<Vec<Outcome>> {
         let mut checkout = self.backend.checkout()?;
-        let scope = self.scope();
         let receipts = settlements.iter().map(|settlement| &settlement.receipt);
-        let own = self
-            .of_this_incarnation(&mut checkout, &scope, receipts)
-            .await?;
+        let (scope, own) = self.of_this_incarnation(&mut checkout, receipts).await?;
         let mut outcomes = vec![Outcome::Stale; settlements.len()];
         for (form, indexes) in by_form(own, |index| &settlements[index].receipt) {
             let mine: Vec<_> = indexes
@@ -324,9 +334,8 @@ impl Member for PostgresMember {
         self.check_open()?;
         let mut checkout = self.backend.checkout()?;
         check_lease(by)?;
-        let scope = self.scope();
-        let own = self
-            .of_this_incarnation(&mut checkout, &scope, receipts.iter())
+        let (scope, own) = self
+            .of_this_incarnation(&mut checkout, receipts.iter())
             .await?;
         let mut extensions = vec![Extension::Stale; receipts.len()];
         for (form, indexes) in by_form(own, |index| &receipts[index]) {

@@ -167,6 +167,30 @@ pub(crate) async fn after_seeks_a_member_has_nothing_that_another_has(s: &Scene)
     settle_all(&*busy, &held).await;
 }
 
+pub(crate) async fn whoever_slept_through_a_seek_settles_what_others_got_since(s: &Scene) {
+    for (name, options) in both_orderings() {
+        let topic = s.topic(name).await;
+        let group = topic.at("billing");
+        group.subscribe(options).await.expect("subscribes");
+        let asleep = [group.member().await, group.member().await];
+        group
+            .seek(StartPosition::FromNow)
+            .await
+            .expect("it is live");
+        topic.publish(MESSAGES).await;
+        let member = group.member().await;
+        let held = take(&*member, MESSAGES).await;
+        let extended = asleep[0].extend(&receipts(&held), LEASE).await;
+        let extended = extended.expect("they are its group's");
+        assert_eq!(extended.len(), MESSAGES);
+        for extension in extended {
+            assert_ne!(extension, Extension::Stale, "the lease is open");
+        }
+        settle_all(&*asleep[1], &held).await;
+        assert_eq!(group.pending().await, [], "and all is settled");
+    }
+}
+
 pub(crate) async fn a_member_leaves_after_a_seek(s: &Scene) {
     let topic = s.topic("orders").await;
     let group = topic.group("billing").await;
