@@ -87,6 +87,7 @@ DROP FUNCTION fanout.commit_cursors;
 DROP FUNCTION fanout.forget_settled(int, smallint[], smallint[], boolean[], int[], bigint[]);
 DROP FUNCTION fanout.extend_lanes;
 DROP FUNCTION fanout.hold_lanes;
+DROP FUNCTION fanout.forget_strays(int);
 DROP FUNCTION fanout.forget_members(int, smallint, timestamptz);
 DROP FUNCTION fanout.create_topic_cursor_functions(int);
 DROP FUNCTION fanout.follow_topic();

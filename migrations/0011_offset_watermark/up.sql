@@ -447,6 +447,18 @@ BEGIN
 END
 $$;
 
+-- Removes members of bits that no subscription has any more: one that asked for lanes while a seek or a cancellation
+-- was under way came in after it had removed the others, and would keep ticks for good.
+CREATE FUNCTION fanout.forget_strays(topic int) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $$
+BEGIN
+    DELETE FROM fanout.outbox_group_members m
+    WHERE m.topic_id = topic AND NOT EXISTS (
+        SELECT FROM fanout.outbox_topic_subscriptions s
+        WHERE s.topic_id = topic AND s.group_index = m.group_index AND s.status <> 'CANCELLED');
+END
+$$;
+
 -- Keeps a member's lanes, gives some up, and takes free ones up to its fair share; returns the lanes
 -- that it owns then, each with its cursor, or one row without a lane.
 --
@@ -538,7 +550,7 @@ BEGIN
         RETURN;
     END IF;
     -- Leases first, then members, as everywhere. Of one that was forgotten ticks may have gone meanwhile, whatever
-    -- it still knows: those from the newest on stay.
+    -- it still knows: those from the newest on stay. It may not have heard that, so it can only go up.
     INSERT INTO fanout.outbox_group_members AS m
         (topic_id, group_index, owner, name, joined_at, expires_at, oldest_tick)
     SELECT s.topic_id, grp, me, my_name, moment, moment + term,
@@ -547,7 +559,7 @@ BEGIN
         AND x.group_index = grp AND x.status <> 'CANCELLED')
     ON CONFLICT (topic_id, group_index, owner) DO UPDATE
     SET name = excluded.name, expires_at = excluded.expires_at,
-        oldest_tick = least(standing, excluded.oldest_tick)
+        oldest_tick = greatest(m.oldest_tick, least(standing, excluded.oldest_tick))
     RETURNING m.oldest_tick INTO oldest;
     alive := FOUND;
     PERFORM fanout.forget_members(s.topic_id, grp, moment);

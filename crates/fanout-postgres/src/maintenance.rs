@@ -68,6 +68,7 @@ async fn maintain_topic(
     for (_, group) in subscriptions::live_bits(connection, topic).await? {
         report.cursors_advanced += cursors::advance_free(connection, topic, group, now).await?;
     }
+    cursors::forget_strays(connection, topic).await?;
     loop {
         let merged = watermarks::merge_ticks(connection, topic, BATCH).await?;
         report.ticks_merged += merged;

@@ -157,14 +157,18 @@ impl PostgresMember {
         Ok(claimed)
     }
 
-    /// Goes on with the subscription as it is now. A seek gives it another bit, and then both paths have to be
-    /// looked at.
-    fn adopt(&self, present: Subscription) {
-        let mut subscription = self.subscription.write();
-        if subscription.group_index != present.group_index {
+    /// Goes on with the subscription as it was read. A seek gives it another bit, and then both paths have to be
+    /// looked at. What was read before a seek that is known here comes too late.
+    fn adopt(&self, read: Subscription) {
+        let mut known = self.subscription.write();
+        if self.cursors.has_left(read.group_index) {
+            return;
+        }
+        if known.group_index != read.group_index {
+            self.cursors.leave_behind(known.group_index);
             self.paths.write().wake();
         }
-        *subscription = present;
+        *known = read;
     }
 
     /// What a fetch returns; none when the subscription has another bit since a seek.
@@ -221,11 +225,13 @@ impl PostgresMember {
                 return Err(foreign_receipt(foreign));
             }
         }
-        let is_of_another_bit = |receipt: &Receipt| {
-            receipt.subscription() == scope.subscription && receipt.group() != scope.group
+        let may_be_of_next_bit = |receipt: &Receipt| {
+            receipt.subscription() == scope.subscription
+                && receipt.group() != scope.group
+                && !self.cursors.has_left(receipt.group())
         };
         // A seek gives the subscription another bit, and another member may have fetched since.
-        if receipts.clone().any(is_of_another_bit) {
+        if receipts.clone().any(may_be_of_next_bit) {
             let connection = checkout.get().await?;
             let id = scope.subscription;
             let present = subscriptions::get(connection, &scope.topic_name, id).await?;
@@ -374,7 +380,11 @@ impl Member for PostgresMember {
             None => match subscriptions::get(&mut connection, topic, id).await? {
                 Some(dead) if dead.status == SubscriptionStatus::Dead => {
                     drop(connection);
-                    self.backend.heartbeat(topic, &dead.group).await?
+                    let beaten = self.backend.heartbeat(topic, &dead.group).await?;
+                    if beaten.id != id {
+                        return Err(subscription_ended(&dead));
+                    }
+                    beaten
                 }
                 Some(ended) => return Err(subscription_ended(&ended)),
                 None => return Err(topic_not_found(topic)),

@@ -10,11 +10,10 @@ use fanout_core::{
     GroupIndex, MessageId, Outcome, Receipt, ReceiptForm, Result, Scope, Settlement,
     SubscriptionStatus, TopicId, Verdict,
 };
-use parking_lot::RwLock;
 
 use crate::checkout::Checkout;
 use crate::counters::Counters;
-use crate::cursor::{Handed, Hub, Look, LookRequest, Session};
+use crate::cursor::{Handed, Hub, Look, LookRequest, Session, Sessions};
 use crate::error::foreign_receipt;
 use crate::storage::{beginnings, cursors, watermarks};
 
@@ -22,38 +21,23 @@ use crate::storage::{beginnings, cursors, watermarks};
 #[derive(Debug)]
 pub(crate) struct OffsetWatermark {
     hub: Arc<Hub>,
-    name: String,
-    counters: Arc<Counters>,
-    /// The lanes of the present incarnation of the subscription.
-    session: RwLock<Option<Arc<Session>>>,
+    sessions: Sessions,
 }
 
 impl OffsetWatermark {
     pub(crate) fn new(hub: Arc<Hub>, name: &str, counters: Arc<Counters>) -> Self {
-        Self {
-            hub,
-            name: name.to_owned(),
-            counters,
-            session: RwLock::default(),
-        }
+        let sessions = Sessions::new(hub.clone(), name, counters);
+        Self { hub, sessions }
     }
 
-    /// The session for a subscription's present bit, which a seek changes.
-    fn session(&self, scope: &Scope) -> Arc<Session> {
-        let mut session = self.session.write();
-        match &*session {
-            Some(present) if present.group() == scope.group => present.clone(),
-            former => {
-                if let Some(former) = former {
-                    former.abandon();
-                }
-                let (hub, counters) = (self.hub.clone(), self.counters.clone());
-                let new = Arc::new(Session::new(hub, scope.clone(), &self.name, counters));
-                self.hub.enter(new.clone());
-                *session = Some(new.clone());
-                new
-            }
-        }
+    /// The subscription has moved away from a bit.
+    pub(crate) fn leave_behind(&self, group: GroupIndex) {
+        self.sessions.leave_behind(group);
+    }
+
+    /// Whether the subscription is known to have moved away from a bit.
+    pub(crate) fn has_left(&self, group: GroupIndex) -> bool {
+        self.sessions.has_left(group)
     }
 
     /// Reads where the subscription stands. A member that has nothing to deliver waits a little, so that
@@ -63,13 +47,13 @@ impl OffsetWatermark {
             subscription: scope.subscription,
             floor,
         };
-        let urgent = self.session(scope).has_work();
+        let urgent = self.sessions.of(scope).has_work();
         self.hub.look(request, urgent).await
     }
 
     /// Whether there is something to deliver as of a look.
     pub(crate) async fn is_ready(&self, look: &Look, scope: &Scope, limit: usize) -> Result<bool> {
-        self.session(scope).is_ready(look, limit, scope).await
+        self.sessions.of(scope).is_ready(look, limit, scope).await
     }
 
     /// Takes a tick if one is due, so that what was published since can be read.
@@ -79,7 +63,7 @@ impl OffsetWatermark {
 
     /// Whether every lane stands at the newest tick with nothing in hand.
     pub(crate) fn is_idle(&self, scope: &Scope) -> bool {
-        self.session(scope).is_idle()
+        self.sessions.of(scope).is_idle()
     }
 
     /// Leases up to `limit` messages, after a look.
@@ -89,7 +73,7 @@ impl OffsetWatermark {
         scope: &Scope,
         limit: usize,
     ) -> Result<Vec<Delivery>> {
-        let handed = self.session(scope).claim(look, limit, scope).await?;
+        let handed = self.sessions.of(scope).claim(look, limit, scope).await?;
         Ok(handed
             .into_iter()
             .map(|(epoch, handed)| delivery(scope, epoch, &handed))
@@ -98,21 +82,7 @@ impl OffsetWatermark {
 
     /// Gives all back and all lanes up.
     pub(crate) async fn leave(&self) -> Result<()> {
-        let session = self.session.read().clone();
-        if let Some(session) = session {
-            session.leave().await?;
-            self.hub.forget(&session);
-        }
-        Ok(())
-    }
-}
-
-impl Drop for OffsetWatermark {
-    fn drop(&mut self) {
-        if let Some(session) = self.session.get_mut() {
-            session.abandon();
-            self.hub.tidy();
-        }
+        self.sessions.leave().await
     }
 }
 

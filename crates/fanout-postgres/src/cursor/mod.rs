@@ -16,6 +16,7 @@ mod judge;
 mod lane_state;
 mod log_row;
 mod session;
+mod sessions;
 mod span_cache;
 mod tick;
 
@@ -23,5 +24,6 @@ pub(crate) use hub::{Hub, Look, LookRequest};
 pub(crate) use lane_state::Handed;
 pub(crate) use log_row::LogRow;
 pub(crate) use session::Session;
+pub(crate) use sessions::Sessions;
 pub use span_cache::SpanCacheStats;
 pub(crate) use tick::Tick;

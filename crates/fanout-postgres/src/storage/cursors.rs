@@ -376,6 +376,18 @@ pub(crate) async fn remove(
     Ok(u64::try_from(removed).unwrap_or(0))
 }
 
+/// Removes members that came in while their subscription ended or moved.
+pub(crate) async fn forget_strays(
+    connection: &mut AsyncPgConnection,
+    topic: TopicId,
+) -> Result<()> {
+    call::<(), _>("forget_strays", (topic.0.into_sql::<Integer>(),))
+        .execute(connection)
+        .await
+        .committing()?;
+    Ok(())
+}
+
 /// Moves the cursors of lanes without an owner over what is settled; returns how many moved.
 pub(crate) async fn advance_free(
     connection: &mut AsyncPgConnection,

@@ -78,7 +78,7 @@ pub(crate) async fn allocate(
         return Err(Error::new(
             ErrorKind::CapacityExceeded,
             format!(
-                "topic has no bit left for another group topic=`{}` limit=`{MAX_GROUPS}`",
+                "topic has no bit left for another subscription or seek topic=`{}` group=`{group}` limit=`{MAX_GROUPS}`",
                 topic.name
             ),
         ));

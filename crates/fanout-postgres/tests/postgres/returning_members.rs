@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanout_core::{
-    Backend, BackendExt, CompletionMode, ErrorKind, JoinOptions, ManualClock, MemberExt, MemberName,
+    Backend, BackendExt, CompletionMode, ErrorKind, JoinOptions, ManualClock, MemberExt,
+    MemberName, StartPosition,
 };
 use fanout_postgres::PostgresBackend;
 use fanout_testpg::TestDatabase;
 
-use crate::readers::{HANG, WAITING, until};
+use crate::readers::{HANG, WAITING, maintain, until};
 use crate::support::{connect, group, in_mode, messages, migrated, open, topic, value};
 
 /// An engine on a clock of the test's.
@@ -149,8 +150,8 @@ async fn a_bit_that_changes_hands_in_the_middle_of_a_fetch_gives_nothing_away() 
 }
 
 /// While it was forgotten, ticks went that its process still knows: its cursors must not come to stand at them.
-#[tokio::test]
-async fn a_member_that_was_forgotten_moves_to_no_tick_that_went_meanwhile() {
+/// Nor when the fetch with which it came back was dropped before it heard anything.
+async fn returns_after_it_was_forgotten(first_fetch_is_dropped: bool) {
     let database = migrated().await;
     let (clock, backend) = timed(&database).await;
     let watcher = connect(database.url()).await;
@@ -180,6 +181,19 @@ async fn a_member_that_was_forgotten_moves_to_no_tick_that_went_meanwhile() {
     let there = format!("SELECT count(*) FROM fanout.outbox_ticks WHERE tick = {known}");
     assert_eq!(value::<i64>(&watcher, &there).await, 0, "it was merged");
 
+    if first_fetch_is_dropped {
+        let gate = connect(database.url()).await;
+        let close = "BEGIN; LOCK TABLE fanout.outbox_group_members IN SHARE MODE";
+        gate.batch_execute(close).await.unwrap();
+        let fetching = tokio::spawn({
+            let member = member.clone();
+            async move { member.fetch(2).await }
+        });
+        until(&watcher, WAITING, 1).await;
+        fetching.abort();
+        assert!(fetching.await.unwrap_err().is_cancelled());
+        gate.batch_execute("ROLLBACK").await.unwrap();
+    }
     let back = member.fetch(2).await.unwrap().deliveries;
     assert_eq!(member.done_all(&back).await.unwrap(), 2);
     let gone = "SELECT count(*) FROM fanout.outbox_subscription_offsets o WHERE NOT EXISTS (
@@ -189,6 +203,45 @@ async fn a_member_that_was_forgotten_moves_to_no_tick_that_went_meanwhile() {
         0,
         "cursors stand at ticks that exist"
     );
+}
+
+#[tokio::test]
+async fn a_member_that_was_forgotten_moves_to_no_tick_that_went_meanwhile() {
+    returns_after_it_was_forgotten(false).await;
+}
+
+#[tokio::test]
+async fn nor_does_one_that_did_not_hear_that_it_was_forgotten() {
+    returns_after_it_was_forgotten(true).await;
+}
+
+/// A seek removes the members of the bit that it gives up. One that asks for lanes after that, and before the seek has
+/// committed, comes in for a bit that nobody has then: it must not keep ticks for good.
+#[tokio::test]
+async fn who_comes_in_during_a_seek_keeps_no_ticks() {
+    let database = migrated().await;
+    let backend = open(&database).await;
+    let (gate, watcher) = (connect(database.url()).await, connect(database.url()).await);
+    let mode = in_mode(CompletionMode::OffsetWatermark);
+    let (topic, group) = (topic("t"), group("g"));
+    backend.create_topic(&topic, mode).await.unwrap();
+    backend.subscribe_from_now(&topic, &group).await.unwrap();
+    let slow = backend.join_group(&topic, &group).await.unwrap();
+    let close = "BEGIN; LOCK TABLE fanout.outbox_seeks IN SHARE MODE";
+    gate.batch_execute(close).await.unwrap();
+    let seeking = tokio::spawn({
+        let (backend, topic, group) = (backend.clone(), topic.clone(), group.clone());
+        async move { backend.seek(&topic, &group, StartPosition::FromNow).await }
+    });
+    until(&watcher, WAITING, 1).await;
+    assert!(slow.fetch(1).await.unwrap().deliveries.is_empty());
+    gate.batch_execute("ROLLBACK").await.unwrap();
+    seeking.await.unwrap().unwrap();
+    let strays = "SELECT count(*) FROM fanout.outbox_group_members";
+    assert_eq!(value::<i64>(&watcher, strays).await, 1, "it came in");
+
+    maintain(&backend).await;
+    assert_eq!(value::<i64>(&watcher, strays).await, 0, "and is removed");
 }
 
 /// What a dropped member fetched can be settled by others of its process, so its session is kept; but not
