@@ -804,12 +804,14 @@ $$;
 -- Settles messages that are read by cursor inside the caller's transaction, as settle_in does for tracked
 -- ones: the rows first, then, in a later statement, whether the lanes still have the epochs and their
 -- cursors have not passed the messages.
-CREATE FUNCTION fanout.settle_lanes_in(subscription bigint, ids bigint[], wanted smallint[], epochs bigint[])
-RETURNS void
+CREATE FUNCTION fanout.settle_lanes_in(
+    subscription bigint, ids bigint[], wanted smallint[], epochs bigint[], earlier bigint[]
+) RETURNS void
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     s fanout.outbox_topic_subscriptions;
     valid int;
+    unsettled bigint;
 BEGIN
     SELECT * INTO s FROM fanout.outbox_topic_subscriptions
     WHERE subscription_id = subscription AND status <> 'CANCELLED';
@@ -845,16 +847,15 @@ BEGIN
             s.group_name, cardinality(ids), cardinality(ids) - valid
             USING CONSTRAINT = 'fanout_stale_receipt';
     END IF;
-END
-$$;
-
--- Which of these messages of a group a caller's transaction has not settled, as far as this one sees.
-CREATE FUNCTION fanout.not_settled_in(topic int, grp smallint, ids bigint[]) RETURNS SETOF bigint
-LANGUAGE sql VOLATILE SET enable_seqscan = off SET jit = off AS $$
-    SELECT u.id FROM unnest(ids) AS u (id)
+    -- Now that the lanes are known to be those of whom these were learned from.
+    SELECT min(u.id) INTO unsettled FROM unnest(earlier) AS u (id)
     WHERE NOT EXISTS (SELECT FROM fanout.outbox_settlements f
-        WHERE f.topic_id = topic AND f.group_index = grp AND f.id = u.id)
-    ORDER BY u.id
+        WHERE f.topic_id = s.topic_id AND f.group_index = s.group_index AND f.id = u.id);
+    IF unsettled IS NOT NULL THEN
+        RAISE EXCEPTION 'an earlier message of the key is not settled group=`%` id=`%`', s.group_name, unsettled
+            USING CONSTRAINT = 'fanout_out_of_order';
+    END IF;
+END
 $$;
 
 -- Moves the cursors of lanes without an owner to the newest tick, where nothing is owed up to it; tells

@@ -25,7 +25,7 @@
 //! | `Execute` | `commit_cursors` locks the cursor, compares it as it is now, changes it or not; parks and folds; commits |
 //! | `DropCall`, `ExecuteOrphan`, `LoseOrphan` | the future of `settle` is dropped; its commit happens later, or never |
 //! | `Claim`, `RowDone`, `RowFail` | `claim_<topic>`, `settle_<topic>`, `fail`: they lock the row |
-//! | `Prepare`, `InsertSettlement`, `CheckReceipt`, `CommitSettlement`, `UndoSettlement` | `settle_in`: the owner's answer and `not_settled_in`; `settle_lanes_in` or `fanout.settle_in`: INSERT; later statement; end of the caller's transaction |
+//! | `Prepare`, `InsertSettlement`, `CheckReceipt`, `CommitSettlement`, `UndoSettlement` | `settle_in`: the owner's answer; `settle_lanes_in` or `fanout.settle_in`: INSERT; later statement; end of the caller's transaction |
 //! | `Fold`, `Sweep` | `fold`, `sweep_lane_settlements` |
 //! | `EndLaneLease`, `EndLease`, `Unblock` | the clock passes `expires_at`, `until`, `blocked_until` |
 //!

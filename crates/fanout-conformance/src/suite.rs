@@ -436,6 +436,7 @@ macro_rules! __each_case {
                 settling_nothing_is_fine
                 one_stale_receipt_refuses_all
                 every_kind_of_stale_receipt_is_refused
+                what_another_has_by_now_is_stale_whatever_its_order
                 receipts_of_several_groups_are_refused
                 receipts_of_what_is_gone_are_refused
                 consuming_and_producing_is_one_step

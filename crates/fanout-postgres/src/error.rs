@@ -79,6 +79,7 @@ fn kind_of(kind: DatabaseErrorKind, constraint: Option<&str>, message: &str) -> 
         Some("fanout_leaf_missing") => return ErrorKind::LeafMissing,
         Some("fanout_no_subscriptions") => return ErrorKind::NoSubscriptions,
         Some("fanout_stale_receipt") => return ErrorKind::StaleReceipt,
+        Some("fanout_out_of_order") => return ErrorKind::OutOfOrder,
         Some("fanout_would_lose_messages") => return ErrorKind::WouldLoseMessages,
         Some("fanout_encoding") => return ErrorKind::Unsupported,
         Some("fanout_needs_rebase" | "fanout_xids") => return ErrorKind::NeedsRebase,

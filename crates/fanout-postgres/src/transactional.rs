@@ -71,11 +71,11 @@ impl Transactional for PostgresBackend {
             }
         }
         if !lanes.is_empty() {
-            let before = match self.known_hub(topic) {
+            let earlier = match self.known_hub(topic) {
                 Some(hub) => offset_watermark::prepare(&hub, group, &lanes).await?,
                 None => None,
             };
-            let Some(before) = before else {
+            let Some(earlier) = earlier else {
                 return Err(Error::new(
                     ErrorKind::StaleReceipt,
                     format!(
@@ -83,16 +83,7 @@ impl Transactional for PostgresBackend {
                     ),
                 ));
             };
-            if !before.is_empty() {
-                let unsettled = settlements::not_settled_in(tx, topic, group, &before).await?;
-                if let Some(earlier) = unsettled[..].first() {
-                    return Err(Error::new(
-                        ErrorKind::OutOfOrder,
-                        format!("an earlier message of the key is not settled id=`{earlier}`"),
-                    ));
-                }
-            }
-            settlements::settle_lanes_in(tx, subscription, &lanes).await?;
+            settlements::settle_lanes_in(tx, subscription, &lanes, &earlier).await?;
         }
         if rows.is_empty() {
             return Ok(());

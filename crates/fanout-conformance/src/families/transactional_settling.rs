@@ -6,8 +6,8 @@ use fanout_core::{
 
 use crate::Harness;
 use crate::stage::{
-    Fixture, LEASE, LOST, STALE, hold, ids, never_again, receipts, refused, same_ids, settle_all,
-    take,
+    Fixture, LEASE, LOST, STALE, hold, ids, never_again, of_key, ordered, receipts, refused,
+    same_ids, settle_all, take,
 };
 
 pub(crate) async fn a_commit_settles<H: Harness>(f: &Fixture<H>) {
@@ -152,6 +152,25 @@ pub(crate) async fn every_kind_of_stale_receipt_is_refused<H: Harness>(f: &Fixtu
         .await;
     }
     assert_eq!(held.group.pending().await.len(), 3, "nothing was settled");
+}
+
+pub(crate) async fn what_another_has_by_now_is_stale_whatever_its_order<H: Harness>(
+    f: &Fixture<H>,
+) {
+    let topic = f.topic("orders").await;
+    let group = topic.at("billing");
+    group.subscribe(ordered()).await.expect("subscribes");
+    topic.publish_all(of_key("k", 2)).await;
+    let former = group.member().await;
+    let held = take(&*former, 2).await;
+    f.lapse();
+    take(&*group.member().await, 2).await;
+    f.no_transaction_settles(
+        &held[1..],
+        STALE,
+        "settling the earlier one first would not help",
+    )
+    .await;
 }
 
 pub(crate) async fn receipts_of_several_groups_are_refused<H: Harness>(f: &Fixture<H>) {

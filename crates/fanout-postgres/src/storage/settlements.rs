@@ -33,11 +33,12 @@ pub(crate) async fn settle_in(
 }
 
 /// Settles messages that are read by cursor in the transaction that the connection is in, each with its
-/// lane and the lane's epoch: all, or an error. They are distinct and ascending.
+/// lane and the lane's epoch, and after all of `earlier`: all, or an error. They are distinct and ascending.
 pub(crate) async fn settle_lanes_in(
     connection: &mut AsyncPgConnection,
     subscription: SubscriptionId,
     receipts: &[CursorReceipt],
+    earlier: &[i64],
 ) -> Result<()> {
     let ids: Vec<i64> = receipts.iter().map(|receipt| receipt.id.0).collect();
     let lanes: Vec<i16> = receipts
@@ -50,30 +51,13 @@ pub(crate) async fn settle_lanes_in(
         ids.into_sql::<Array<BigInt>>(),
         lanes.into_sql::<Array<SmallInt>>(),
         epochs.into_sql::<Array<BigInt>>(),
+        earlier.into_sql::<Array<BigInt>>(),
     );
     call::<(), _>("settle_lanes_in", binds)
         .execute(connection)
         .await
         .reading()?;
     Ok(())
-}
-
-/// Those of these messages that the transaction which the connection is in has not settled.
-pub(crate) async fn not_settled_in(
-    connection: &mut AsyncPgConnection,
-    topic: TopicId,
-    group: GroupIndex,
-    ids: &[i64],
-) -> Result<Vec<i64>> {
-    let binds = (
-        topic.0.into_sql::<Integer>(),
-        bit(group).into_sql::<SmallInt>(),
-        ids.into_sql::<Array<BigInt>>(),
-    );
-    call::<BigInt, _>("not_settled_in", binds)
-        .load(connection)
-        .await
-        .reading()
 }
 
 /// Puts settlements of messages read by cursor right that no owner of a lane will meet; returns how many.
