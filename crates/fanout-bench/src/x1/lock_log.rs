@@ -12,6 +12,8 @@ const FILE: &str = "x1.log";
 const WAIT: &str = " still waiting for ";
 /// The line after it that names the row, where the lock is that of a row's writer.
 const ON_TOPIC: &str = "in relation \"outbox_topics\"";
+/// Of those that see to it that there are leaves, one makes them and the others wait, whatever the mode.
+const OF_LEAVES: &str = "fanout.ensure_leaves";
 
 /// The log of a throwaway server.
 #[derive(Debug)]
@@ -21,7 +23,7 @@ pub(super) struct LockLog(PathBuf);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct LockWaits {
     pub(super) all: u64,
-    /// For the row of a topic: all that a change of the mode locks.
+    /// For the row of a topic, which is all that a change of the mode locks; but not behind who makes a leaf.
     pub(super) on_topics: u64,
 }
 
@@ -73,16 +75,20 @@ impl LockLog {
 /// two processes do not mix: each message is written as a whole.
 fn count(log: &str) -> LockWaits {
     let mut waits = LockWaits::default();
-    let mut waiting = false;
+    let (mut waiting, mut on_topic) = (false, false);
     for line in log.lines() {
         if line.contains("LOG:  ") || line.contains("ERROR:  ") || line.contains("WARNING:  ") {
+            waits.on_topics += u64::from(on_topic);
             waiting = line.contains(WAIT);
+            on_topic = false;
             waits.all += u64::from(waiting);
+        } else if waiting && line.contains(OF_LEAVES) {
+            (waiting, on_topic) = (false, false);
         } else if waiting && line.contains(ON_TOPIC) {
-            waits.on_topics += 1;
-            waiting = false;
+            on_topic = true;
         }
     }
+    waits.on_topics += u64::from(on_topic);
     waits
 }
 
@@ -102,10 +108,17 @@ mod tests {
 2026-01-01 [5] LOG:  process 5 still waiting for ShareLock on transaction 4 after 10.0 ms
 2026-01-01 [5] CONTEXT:  while locking tuple (3,1) in relation \"outbox_completions_1_1\"
 2026-01-01 [5] LOG:  checkpoint starting: time
+2026-01-01 [6] LOG:  process 6 still waiting for ShareLock on transaction 4 after 10.0 ms
+2026-01-01 [6] CONTEXT:  while locking tuple (0,4) in relation \"outbox_topics\"
+	SQL statement \"SELECT FROM fanout.outbox_topics WHERE topic_id = topic FOR NO KEY UPDATE\"
+	PL/pgSQL function fanout.ensure_leaves(integer) line 22 at PERFORM
+2026-01-01 [6] STATEMENT:  SELECT * FROM fanout.ensure_leaves($1)
+2026-01-01 [5] LOG:  process 5 still waiting for ShareLock on transaction 8 after 10.0 ms
+2026-01-01 [5] CONTEXT:  while locking tuple (0,1) in relation \"outbox_topics\"
 ";
         let expected = LockWaits {
-            all: 2,
-            on_topics: 1,
+            all: 4,
+            on_topics: 2,
         };
         assert_eq!(count(log), expected);
         assert_eq!(count(""), LockWaits::default());
