@@ -157,11 +157,12 @@ impl PostgresMember {
         Ok(claimed)
     }
 
-    /// Goes on with the subscription as it was read. A seek gives it another bit, and then both paths have to be
-    /// looked at. What was read before a seek that is known here comes too late.
-    fn adopt(&self, read: Subscription) {
+    /// Goes on with the subscription as a call read it that began with this scope. A seek gives it another bit, and
+    /// then both paths have to be looked at. If another call has moved on meanwhile, what this one read may be of
+    /// before that, and comes too late; a bit never comes back, so the same one means that nobody has.
+    fn adopt(&self, read: Subscription, began: &Scope) {
         let mut known = self.subscription.write();
-        if self.cursors.has_left(read.group_index) {
+        if known.group_index != began.group {
             return;
         }
         if known.group_index != read.group_index {
@@ -196,7 +197,7 @@ impl PostgresMember {
             (Some(present), None)
                 if present.group_index != scope.group && present.status.is_live() =>
             {
-                self.adopt(present);
+                self.adopt(present, scope);
                 Ok(None)
             }
             (Some(present), None) => Err(subscription_ended(&present)),
@@ -236,7 +237,7 @@ impl PostgresMember {
             let id = scope.subscription;
             let present = subscriptions::get(connection, &scope.topic_name, id).await?;
             if let Some(present) = present.filter(|present| present.status.is_live()) {
-                self.adopt(present);
+                self.adopt(present, &scope);
                 scope = self.scope();
             }
         }
@@ -390,7 +391,7 @@ impl Member for PostgresMember {
                 None => return Err(topic_not_found(topic)),
             },
         };
-        self.adopt(beaten.clone());
+        self.adopt(beaten.clone(), &scope);
         Ok(beaten)
     }
 
