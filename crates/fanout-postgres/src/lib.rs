@@ -11,6 +11,7 @@ mod cursor;
 mod error;
 mod floor;
 mod held;
+mod known_subscription;
 mod maintenance;
 mod member;
 mod migrator;

@@ -18,6 +18,7 @@ use crate::checkout::Checkout;
 use crate::counters::Counters;
 use crate::error::{foreign_receipt, subscription_ended, topic_not_found};
 use crate::held::Held;
+use crate::known_subscription::KnownSubscription;
 use crate::offset_watermark::OffsetWatermark;
 use crate::paths::Paths;
 use crate::reference_counting::ReferenceCounting;
@@ -32,7 +33,7 @@ pub(crate) struct PostgresMember {
     backend: PostgresBackend,
     topic: TopicId,
     name: MemberName,
-    subscription: RwLock<Subscription>,
+    subscription: KnownSubscription,
     tracked: ReferenceCounting,
     cursors: OffsetWatermark,
     paths: RwLock<Paths>,
@@ -56,7 +57,7 @@ impl PostgresMember {
             backend,
             topic,
             name,
-            subscription: RwLock::new(subscription),
+            subscription: KnownSubscription::new(subscription),
             tracked,
             cursors,
             paths,
@@ -67,14 +68,7 @@ impl PostgresMember {
     }
 
     fn scope(&self) -> Scope {
-        let subscription = self.subscription.read();
-        Scope {
-            topic: self.topic,
-            topic_name: subscription.topic.clone(),
-            subscription: subscription.id,
-            group: subscription.group_index,
-            options: subscription.options.clone(),
-        }
+        self.subscription.scope(self.topic)
     }
 
     fn check_open(&self) -> Result<()> {
@@ -157,19 +151,13 @@ impl PostgresMember {
         Ok(claimed)
     }
 
-    /// Goes on with the subscription as a call read it that began with this scope. A seek gives it another bit, and
-    /// then both paths have to be looked at. If another call has moved on meanwhile, what this one read may be of
-    /// before that, and comes too late; a bit never comes back, so the same one means that nobody has.
+    /// Goes on with the subscription as a call read it that began with this scope. After a seek both paths have to be
+    /// looked at.
     fn adopt(&self, read: Subscription, began: &Scope) {
-        let mut known = self.subscription.write();
-        if known.group_index != began.group {
-            return;
-        }
-        if known.group_index != read.group_index {
-            self.cursors.leave_behind(known.group_index);
+        self.subscription.adopt(read, began.group, |left| {
+            self.cursors.leave_behind(left);
             self.paths.write().wake();
-        }
-        *known = read;
+        });
     }
 
     /// What a fetch returns; none when the subscription has another bit since a seek.
@@ -296,7 +284,7 @@ impl PostgresMember {
 #[async_trait]
 impl Member for PostgresMember {
     fn subscription(&self) -> Subscription {
-        self.subscription.read().clone()
+        self.subscription.get()
     }
 
     fn name(&self) -> &MemberName {
