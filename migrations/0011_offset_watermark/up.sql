@@ -452,10 +452,14 @@ $$;
 CREATE FUNCTION fanout.forget_strays(topic int) RETURNS void
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $$
 BEGIN
+    -- As above: two that do this at once must not wait for each other.
     DELETE FROM fanout.outbox_group_members m
-    WHERE m.topic_id = topic AND NOT EXISTS (
-        SELECT FROM fanout.outbox_topic_subscriptions s
-        WHERE s.topic_id = topic AND s.group_index = m.group_index AND s.status <> 'CANCELLED');
+    WHERE m.topic_id = topic AND m.owner = ANY (ARRAY(
+        SELECT x.owner FROM fanout.outbox_group_members x
+        WHERE x.topic_id = topic AND NOT EXISTS (
+            SELECT FROM fanout.outbox_topic_subscriptions s
+            WHERE s.topic_id = topic AND s.group_index = x.group_index AND s.status <> 'CANCELLED')
+        FOR UPDATE SKIP LOCKED));
 END
 $$;
 
