@@ -26,10 +26,6 @@ impl Decoder<'_> {
         Ok(of[usize::from(index) % of.len()])
     }
 
-    fn bool(&mut self) -> Result<bool> {
-        self.one(&[false, true])
-    }
-
     fn channel(&mut self) -> Result<Channel> {
         self.one(&Channel::ALL)
     }
